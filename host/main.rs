@@ -1,0 +1,2 @@
+//! The `psionic` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The GPU kernels of Qwen3 decode.

@@ -1,0 +1,1 @@
+//! Compiles a crate of Rust kernels to PTX from a build script.

@@ -1,0 +1,1 @@
+//! Runs Rust GPU kernels on the CPU.

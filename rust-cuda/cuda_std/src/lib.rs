@@ -1,0 +1,1 @@
+//! The standard library of a Rust GPU kernel.
