@@ -1,1 +1,5 @@
 //! Psionic decodes Qwen3 GGUF models through GPU kernels written in Rust.
+
+pub mod gguf;
+pub mod model;
+pub mod quant;

@@ -1,0 +1,101 @@
+//! Where a file's tensors are, checked against each other and the file.
+
+use super::error::{GgufError, shown};
+use crate::quant::QuantType;
+use ::gguf::GGUFTensorInfo;
+use std::collections::HashSet;
+use std::ops::Range;
+
+/// A tensor whose bytes are known to lie inside its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorInfo {
+    name: String,
+    kind: QuantType,
+    dimensions: Vec<u64>,
+    range: Range<usize>,
+}
+
+impl TensorInfo {
+    /// The tensor's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The format of its weights.
+    pub fn kind(&self) -> QuantType {
+        self.kind
+    }
+
+    /// Its dimensions in GGUF's order: the length of a row first.
+    pub fn dimensions(&self) -> &[u64] {
+        &self.dimensions
+    }
+
+    /// Its bytes in the file.
+    pub fn range(&self) -> Range<usize> {
+        self.range.clone()
+    }
+}
+
+/// Checks all tensors against a file of `len` bytes whose data section starts at `data_start`.
+pub(super) fn place(
+    parsed: Vec<GGUFTensorInfo>,
+    alignment: u64,
+    data_start: u64,
+    len: u64,
+) -> Result<Vec<TensorInfo>, GgufError> {
+    let mut names = HashSet::with_capacity(parsed.len());
+    if let Some(twice) = parsed.iter().find(|tensor| !names.insert(tensor.name.as_str())) {
+        return Err(GgufError::DuplicateTensor { tensor: shown(&twice.name) });
+    }
+    let tensors = parsed
+        .into_iter()
+        .map(|tensor| place_one(tensor, alignment, data_start, len))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut by_start: Vec<&TensorInfo> = tensors.iter().collect();
+    by_start.sort_by_key(|tensor| tensor.range.start);
+    for pair in by_start.windows(2) {
+        if pair[0].range.end > pair[1].range.start {
+            return Err(GgufError::Overlap { first: shown(&pair[0].name), second: shown(&pair[1].name) });
+        }
+    }
+    Ok(tensors)
+}
+
+fn place_one(
+    parsed: GGUFTensorInfo,
+    alignment: u64,
+    data_start: u64,
+    len: u64,
+) -> Result<TensorInfo, GgufError> {
+    let GGUFTensorInfo { name, dimensions, tensor_type, offset } = parsed;
+    let id = tensor_type as u32;
+    let Some(kind) = QuantType::from_gguf_id(id) else {
+        return Err(GgufError::UnknownType { tensor: shown(&name), id });
+    };
+    if dimensions.contains(&0) {
+        let found = format!("{dimensions:?}");
+        return Err(GgufError::Dimensions { tensor: shown(&name), found });
+    }
+    let (block, cols) = (kind.block_len() as u64, dimensions[0]);
+    if !cols.is_multiple_of(block) {
+        return Err(GgufError::Blocks { tensor: shown(&name), kind, block, cols });
+    }
+    let bytes = dimensions[1..]
+        .iter()
+        .try_fold(cols / block, |blocks, &dimension| blocks.checked_mul(dimension))
+        .and_then(|blocks| blocks.checked_mul(kind.block_bytes() as u64));
+    let Some(bytes) = bytes else {
+        let found = format!("{dimensions:?}, more bytes than 64 bits count");
+        return Err(GgufError::Dimensions { tensor: shown(&name), found });
+    };
+    if !offset.is_multiple_of(alignment) {
+        return Err(GgufError::Misaligned { tensor: shown(&name), offset, alignment });
+    }
+    let end = data_start.saturating_add(offset).saturating_add(bytes);
+    if end > len {
+        return Err(GgufError::OutOfRange { tensor: shown(&name), needed: end, len });
+    }
+    let range = (end - bytes) as usize..end as usize;
+    Ok(TensorInfo { name, kind, dimensions, range })
+}
