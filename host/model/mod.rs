@@ -1,1 +1,15 @@
 //! A Qwen3 model: its configuration, its weights in a file, its tokenizer, and synthetic models of real sizes.
+
+mod config;
+mod error;
+mod stream;
+
+mod tokenizer;
+mod weights;
+
+pub use config::Config;
+pub use error::{ModelError, SynthError, TokenizerError};
+pub use stream::TextStream;
+
+pub use tokenizer::Tokenizer;
+pub use weights::{Layer, Matrix, Model};

@@ -25,7 +25,7 @@ fn open(bytes: &[u8]) -> Result<GgufFile, GgufError> {
 /// Opens bytes that must be refused; the message must be one line that reads as one sentence.
 #[track_caller]
 fn refused(bytes: &[u8]) -> GgufError {
-    let error = open(bytes).err().expect("the file is bad");
+    let error = open(bytes).expect_err("the file is bad");
     let text = error.to_string();
     assert!(!text.contains('\n') && text.len() < 300, "{text}");
     assert!(text.contains("expected") && text.contains("found") && text.contains(';'), "{text}");

@@ -1,6 +1,7 @@
 //! Integration tests of the host: one binary, one module per part.
 
 mod gguf;
+mod model;
 mod quant;
 mod raw_gguf;
 
