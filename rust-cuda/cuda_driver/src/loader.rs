@@ -51,11 +51,18 @@ fn open() -> Result<Library, String> {
     Err(refusals.join("; "))
 }
 
-/// The dynamic linker's own words, led by the file's name even where they leave it out.
+/// The file's name and why it was refused: briefly where there is no such file, else in the dynamic linker's words.
 fn reason(name: &str, error: &libloading::Error) -> String {
     use std::error::Error as _;
     let words = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-    if words.contains(name) { words } else { format!("{name}: {words}") }
+    // Any other file that is missing is one that the driver needs, and is named by the words.
+    if words.starts_with(name) && words.ends_with("No such file or directory") {
+        format!("{name}: not found")
+    } else if words.contains(name) {
+        words
+    } else {
+        format!("{name}: {words}")
+    }
 }
 
 /// What was tried and why it failed, where there is no driver.
