@@ -1,1 +1,105 @@
-//! Runs Rust GPU kernels on the CPU.
+//! Runs Rust GPU kernels on the CPU, as a GPU would: grids of blocks of warps of threads.
+//!
+//! A [`Simulator`] owns device memory and launches kernels. Every GPU thread is a fiber with a stack of its own, so
+//! a kernel is ordinary Rust compiled for the host; what a GPU does across threads (barriers, shuffles, asynchronous
+//! copies) is done here, when the fibers meet. All of it happens on the caller's thread, in an order that depends on
+//! the seed alone: a run can be repeated exactly.
+//!
+//! A mistake that a GPU answers with a hang or with garbage ends the launch with a [`Fault`] naming the kernel, the
+//! block, the thread and the source line: a divergent barrier, a deadlock, an access outside every allocation, a
+//! shuffle from a lane that takes no part.
+//!
+//! Kernels do not call this crate. `cuda_std` does, through [`device`].
+
+mod barrier;
+mod block;
+pub mod device;
+mod fault;
+mod fiber;
+mod grid;
+mod memory;
+mod warp;
+
+pub use fault::{Access, Fault, FaultKind};
+pub use grid::Launch;
+pub use memory::{Allocation, OutOfMemory};
+pub use warp::{Combine, WARP};
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// What the simulated GPU is like.
+#[derive(Clone, Debug)]
+pub struct SimConfig {
+    /// Decides the order in which ready threads, warps and blocks run; 0 is the natural order.
+    pub seed: u64,
+    /// Multiprocessors: a cooperative grid may have this many blocks times [`blocks_per_multiprocessor`].
+    ///
+    /// [`blocks_per_multiprocessor`]: SimConfig::blocks_per_multiprocessor
+    pub multiprocessors: u32,
+    /// Blocks of a cooperative grid that fit on a multiprocessor together.
+    pub blocks_per_multiprocessor: u32,
+    /// The most shared memory a block may have, in bytes.
+    pub shared_bytes: usize,
+    /// Device memory, in bytes.
+    pub memory_bytes: usize,
+}
+
+impl Default for SimConfig {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            multiprocessors: 4,
+            blocks_per_multiprocessor: 1,
+            shared_bytes: 227 << 10,
+            memory_bytes: 8 << 30,
+        }
+    }
+}
+
+/// A simulated GPU: its memory, and the launching of kernels.
+pub struct Simulator {
+    config: SimConfig,
+    memory: Rc<memory::Memory>,
+    stacks: RefCell<fiber::StackPool>,
+}
+
+impl Simulator {
+    /// A GPU with nothing in its memory.
+    pub fn new(config: SimConfig) -> Self {
+        fault::install_panic_hook();
+        let memory = Rc::new(memory::Memory::new(config.memory_bytes));
+        Self { config, memory, stacks: RefCell::default() }
+    }
+
+    /// What this GPU is like.
+    pub fn config(&self) -> &SimConfig {
+        &self.config
+    }
+
+    /// Takes `bytes` of device memory, 256-byte aligned and filled with a pattern that no kernel wrote.
+    ///
+    /// # Errors
+    /// When the simulated memory has less left.
+    pub fn allocate(&self, bytes: usize) -> Result<Allocation, OutOfMemory> {
+        Allocation::new(&self.memory, bytes)
+    }
+
+    /// Bytes of device memory not in use.
+    pub fn free_bytes(&self) -> usize {
+        self.memory.free_bytes()
+    }
+
+    /// Runs `kernel` once for every thread of the grid.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the launch asks for what the GPU does not have, or when a thread does what a GPU program
+    /// must not do.
+    ///
+    /// # Safety
+    /// The pointers and lengths that `kernel` captured must be as it expects. Accesses made through `cuda_std` are
+    /// checked against the allocations, others are not.
+    pub unsafe fn launch(&self, launch: &Launch<'_>, kernel: &dyn Fn()) -> Result<(), Fault> {
+        grid::run(&self.config, &self.memory, &mut self.stacks.borrow_mut(), launch, kernel)
+    }
+}

@@ -1,1 +1,63 @@
-//! The standard library of a Rust GPU kernel.
+//! The standard library of a Rust GPU kernel, with the names of Rust-CUDA's `cuda_std`.
+//!
+//! ```
+//! use cuda_std::prelude::*;
+//!
+//! /// `y[i] = factor * x[i]`
+//! #[kernel]
+//! pub unsafe fn scale(x: &[f32], factor: f32, y: *mut f32) {
+//!     let i = thread::index_1d() as usize;
+//!     if i < x.len() {
+//!         // SAFETY: the launch promises that y is as long as x, and no other thread writes this element.
+//!         unsafe { global::store(y.add(i), factor * x[i]) };
+//!     }
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! Everything here has two forms: for `nvptx64-nvidia-cuda` an instruction, for the host what `cuda_sim` does in its
+//! place. A kernel that uses only this crate and its own arguments runs on both, unchanged.
+//!
+//! Operations that must stay convergent (barriers, shuffles, votes) are LLVM intrinsics rather than inline assembly:
+//! LLVM knows that it may not move or copy those into divergent code.
+
+#![no_std]
+#![cfg_attr(
+    target_arch = "nvptx64",
+    allow(internal_features),
+    feature(abi_unadjusted, asm_experimental_arch, link_llvm_intrinsics)
+)]
+
+#[cfg(not(target_arch = "nvptx64"))]
+extern crate std;
+
+pub mod atomic;
+pub mod copy_async;
+pub mod dot;
+pub mod float;
+pub mod global;
+pub mod grid;
+pub mod half;
+#[cfg(not(target_arch = "nvptx64"))]
+pub mod launch;
+pub mod mma;
+mod plain;
+pub mod shared;
+pub mod thread;
+pub mod warp;
+
+#[cfg(target_arch = "nvptx64")]
+mod nvptx;
+
+pub use cuda_std_macros::{kernel, shared_array};
+pub use plain::{F32x2, F32x4, Plain, U32x2, U32x4};
+
+/// What a kernel usually imports.
+pub mod prelude {
+    pub use crate::float::GpuFloat;
+    pub use crate::global::{Cached, L2, ReadOnly, Streaming};
+    pub use crate::half::{bf16, f16};
+    pub use crate::{F32x2, F32x4, Plain, U32x2, U32x4};
+    pub use crate::{atomic, copy_async, dot, float, global, grid, half, mma, shared, thread, warp};
+    pub use crate::{kernel, shared_array};
+}

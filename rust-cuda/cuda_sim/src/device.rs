@@ -1,0 +1,227 @@
+//! What `cuda_std` calls when a kernel runs on the simulator: the running thread's view of its GPU.
+//!
+//! Every function panics when no simulated kernel is running, with a message that says so.
+
+use std::cell::Cell;
+use std::panic::{self, Location};
+use std::ptr;
+use std::rc::Rc;
+
+use crate::barrier::Copy;
+use crate::block::{Block, Shared};
+use crate::fault::{Access, FaultKind, Raised, source_line};
+use crate::fiber::{BarrierWait, Thread, Wait};
+use crate::grid::Grid;
+use crate::warp::{Combine, WarpWait};
+
+thread_local! {
+    static CURRENT: Cell<*const Thread> = const { Cell::new(ptr::null()) };
+    /// Counts writes that another thread may be polling for.
+    static WRITES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Runs a fiber's slice with `thread` as the running one.
+pub(crate) fn enter<R>(thread: *const Thread, slice: impl FnOnce() -> R) -> R {
+    let outer = CURRENT.replace(thread);
+    let result = slice();
+    CURRENT.set(outer);
+    result
+}
+
+pub(crate) fn writes() -> u64 {
+    WRITES.get()
+}
+
+/// Whether the caller is a kernel on the simulator.
+pub fn is_running() -> bool {
+    !CURRENT.get().is_null()
+}
+
+#[inline]
+fn thread<'a>() -> &'a Thread {
+    let current = CURRENT.get();
+    assert!(
+        !current.is_null(),
+        "a GPU intrinsic was called outside a kernel: launch the kernel on a simulator"
+    );
+    // SAFETY: set by `enter` for as long as the fiber runs, and the block owns the thread in a box.
+    unsafe { &*current }
+}
+
+#[inline]
+fn block<'a>() -> &'a Block {
+    // SAFETY: a thread's block owns the thread.
+    unsafe { &*thread().block }
+}
+
+#[inline]
+fn grid<'a>() -> &'a Grid {
+    // SAFETY: a grid outlives its blocks.
+    unsafe { &*block().grid }
+}
+
+#[track_caller]
+fn raise(kind: FaultKind) -> ! {
+    panic::resume_unwind(Box::new(Raised(kind, Some(source_line(Location::caller())))))
+}
+
+/// `threadIdx`.
+#[inline]
+pub fn thread_idx() -> [u32; 3] {
+    thread().index
+}
+
+/// `blockIdx`.
+#[inline]
+pub fn block_idx() -> [u32; 3] {
+    block().index
+}
+
+/// `blockDim`.
+#[inline]
+pub fn block_dim() -> [u32; 3] {
+    grid().block_dim
+}
+
+/// `gridDim`.
+#[inline]
+pub fn grid_dim() -> [u32; 3] {
+    grid().grid_dim
+}
+
+/// The lane in the warp.
+#[inline]
+pub fn lane() -> u32 {
+    thread().lane()
+}
+
+/// Waits until the threads of the block (or `expected` of them) have come to barrier `id`; gives how many came with
+/// a true predicate.
+#[track_caller]
+pub fn barrier(id: u32, expected: Option<u32>, predicate: bool) -> u32 {
+    let t = thread();
+    t.suspend(Wait::Barrier(BarrierWait { id, expected, predicate, at: Location::caller() }));
+    t.result.get() as u32
+}
+
+/// Counts as having come to barrier `id`, without waiting.
+#[track_caller]
+pub fn barrier_arrive(id: u32) {
+    let mut arrived = block().arrived.get();
+    arrived[id as usize % 16] += 1;
+    block().arrived.set(arrived);
+    wrote();
+}
+
+/// Meets the lanes of `mask` in an operation; gives what `combine` makes of their values for this lane.
+#[track_caller]
+#[inline]
+pub fn warp(mask: u32, operation: &'static str, value: u64, argument: u32, combine: Combine) -> u64 {
+    let t = thread();
+    let at = Location::caller();
+    t.suspend(Wait::Warp(WarpWait { mask, operation, value, argument, combine: Some(combine), at }));
+    t.result.get()
+}
+
+/// Meets all lanes of the warp and gives what each offers, in lane order.
+#[track_caller]
+pub fn warp_gather(operation: &'static str, offered: Vec<u32>) -> Rc<Vec<Vec<u32>>> {
+    let t = thread();
+    t.offered.replace(offered);
+    let at = Location::caller();
+    t.suspend(Wait::Warp(WarpWait { mask: !0, operation, value: 0, argument: 0, combine: None, at }));
+    t.gathered.take().unwrap_or_default()
+}
+
+/// Lets the others run: the caller polls for a write of theirs.
+#[track_caller]
+pub fn spin() {
+    thread().suspend(Wait::Spin(Location::caller()));
+}
+
+/// A write was made that others may poll for.
+#[inline]
+pub fn wrote() {
+    WRITES.set(WRITES.get() + 1);
+}
+
+/// Checks an access to global or shared memory.
+#[track_caller]
+#[inline]
+pub fn check(address: usize, bytes: usize, align: usize, access: Access) {
+    if address & (align - 1) != 0 {
+        raise(FaultKind::Misaligned { access, address, align });
+    }
+    if let Err(nearest) = grid().memory.covers(address, bytes)
+        && !block().covers(address, bytes)
+    {
+        raise(FaultKind::OutOfBounds { access, address, bytes, nearest });
+    }
+}
+
+/// The block's copy of the static shared array declared at `site`.
+pub fn shared_array(site: usize, bytes: usize) -> *mut u8 {
+    block().arrays.borrow_mut().entry(site).or_insert_with(|| Shared::new(bytes)).as_ptr()
+}
+
+/// The block's dynamic shared memory and its size in bytes.
+pub fn dynamic_shared() -> (*mut u8, usize) {
+    (block().dynamic.as_ptr(), block().dynamic.len())
+}
+
+/// Asks for an asynchronous copy of `bytes`, with `zeros` bytes of zeros after them.
+#[track_caller]
+pub fn copy_async(to: *mut u8, from: *const u8, bytes: usize, zeros: usize) {
+    check(to as usize, bytes + zeros, (bytes + zeros).max(1), Access::Write);
+    check(from as usize, bytes, (bytes + zeros).max(1), Access::Read);
+    thread().copies.borrow_mut().start(Copy { to, from, bytes, zeros });
+}
+
+/// Ends the open group of asynchronous copies.
+pub fn copy_async_commit() {
+    thread().copies.borrow_mut().commit();
+}
+
+/// Waits for all but the newest `left` groups.
+pub fn copy_async_wait(left: usize) {
+    thread().copies.borrow_mut().wait(left);
+}
+
+/// Waits for every asynchronous copy of this thread.
+pub fn copy_async_wait_all() {
+    thread().copies.borrow_mut().wait_all();
+}
+
+/// Initialises the `mbarrier` at `address` for `expected` arrivals a phase.
+#[track_caller]
+pub fn mbarrier_init(address: usize, expected: u32) {
+    check(address, 8, 8, Access::Write);
+    block().mbarriers.borrow_mut().init(address, expected);
+}
+
+/// Arrives, and makes the phase wait for `bytes` more bytes of copies.
+#[track_caller]
+pub fn mbarrier_arrive(address: usize, bytes: u32) {
+    let result = block().mbarriers.borrow_mut().arrive(address, bytes);
+    result.unwrap_or_else(|e| raise(e));
+    wrote();
+}
+
+/// Whether the phase of `parity` is complete.
+#[track_caller]
+pub fn mbarrier_test(address: usize, parity: u32) -> bool {
+    let result = block().mbarriers.borrow_mut().test(address, parity);
+    result.unwrap_or_else(|e| raise(e))
+}
+
+/// Asks for a bulk copy to shared memory that completes on an `mbarrier`.
+#[track_caller]
+pub fn bulk_copy(to: *mut u8, from: *const u8, bytes: usize, mbarrier: usize) {
+    check(to as usize, bytes, 16, Access::Write);
+    check(from as usize, bytes, 16, Access::Read);
+    if !bytes.is_multiple_of(16) {
+        raise(FaultKind::AsyncCopy(format!("a bulk copy moves a multiple of 16 bytes, not {bytes}")));
+    }
+    let result = block().mbarriers.borrow_mut().copy(mbarrier, Copy { to, from, bytes, zeros: 0 });
+    result.unwrap_or_else(|e| raise(e));
+}

@@ -1,0 +1,109 @@
+//! Device memory: allocations that accesses are checked against.
+
+use std::alloc::{self, Layout};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+/// What fresh memory holds: as f32 it is a large negative number, as an index it is out of range.
+pub(crate) const POISON: u8 = 0xd5;
+const ALIGN: usize = 256;
+
+/// The simulated GPU has not enough memory left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the simulated GPU has {free} bytes left, {asked} were asked for")]
+pub struct OutOfMemory {
+    /// Bytes asked for.
+    pub asked: usize,
+    /// Bytes left.
+    pub free: usize,
+}
+
+/// The start and size of every living allocation.
+pub(crate) struct Memory {
+    ranges: RefCell<BTreeMap<usize, usize>>,
+    /// The range found last: most accesses of a kernel go to few buffers.
+    last: Cell<(usize, usize)>,
+    limit: usize,
+    used: Cell<usize>,
+}
+
+impl Memory {
+    pub fn new(limit: usize) -> Self {
+        Self { ranges: RefCell::default(), last: Cell::new((0, 0)), limit, used: Cell::new(0) }
+    }
+
+    pub fn free_bytes(&self) -> usize {
+        self.limit - self.used.get()
+    }
+
+    /// Whether one allocation holds the whole range; if none does, the one at or before the address.
+    pub fn covers(&self, address: usize, bytes: usize) -> Result<(), Option<(usize, usize)>> {
+        let inside =
+            |(start, len): (usize, usize)| address >= start && bytes <= len && address - start <= len - bytes;
+        if inside(self.last.get()) {
+            return Ok(());
+        }
+        let ranges = self.ranges.borrow();
+        let nearest = ranges.range(..=address).next_back().map(|(start, len)| (*start, *len));
+        match nearest {
+            Some(range) if inside(range) => {
+                self.last.set(range);
+                Ok(())
+            }
+            _ => Err(nearest),
+        }
+    }
+}
+
+/// A piece of simulated device memory, given back when dropped.
+pub struct Allocation {
+    memory: Rc<Memory>,
+    pointer: NonNull<u8>,
+    layout: Layout,
+    bytes: usize,
+}
+
+impl Allocation {
+    pub(crate) fn new(memory: &Rc<Memory>, bytes: usize) -> Result<Self, OutOfMemory> {
+        let free = memory.free_bytes();
+        let refused = OutOfMemory { asked: bytes, free };
+        if bytes > free {
+            return Err(refused);
+        }
+        let layout = Layout::from_size_align(bytes.max(1), ALIGN).map_err(|_| refused)?;
+        // SAFETY: the layout's size is not zero.
+        let pointer = NonNull::new(unsafe { alloc::alloc(layout) }).ok_or(refused)?;
+        // SAFETY: the allocation has `layout.size()` bytes.
+        unsafe { pointer.as_ptr().write_bytes(POISON, layout.size()) };
+        memory.ranges.borrow_mut().insert(pointer.as_ptr() as usize, bytes);
+        memory.used.set(memory.used.get() + bytes);
+        Ok(Self { memory: Rc::clone(memory), pointer, layout, bytes })
+    }
+
+    /// The address, the same for the host and for simulated kernels.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.pointer.as_ptr()
+    }
+
+    /// The size in bytes.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+}
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        self.memory.ranges.borrow_mut().remove(&(self.pointer.as_ptr() as usize));
+        self.memory.last.set((0, 0));
+        self.memory.used.set(self.memory.used.get() - self.bytes);
+        // SAFETY: allocated in `new` with this layout, and freed only here.
+        unsafe { alloc::dealloc(self.pointer.as_ptr(), self.layout) };
+    }
+}

@@ -1,0 +1,174 @@
+//! A thread's place in its block and its grid, and the barriers and fences of its block.
+
+#[cfg(not(target_arch = "nvptx64"))]
+use cuda_sim::device;
+
+macro_rules! place {
+    ($($name:ident, $ptx:literal, $sim:ident, $axis:literal, $doc:literal;)*) => {$(
+        #[doc = $doc]
+        #[inline(always)]
+        pub fn $name() -> u32 {
+            #[cfg(target_arch = "nvptx64")]
+            {
+                let r: u32;
+                // SAFETY: reads a special register that does not change during a thread's life.
+                unsafe { core::arch::asm!(concat!("mov.u32 {}, %", $ptx, ";"), out(reg32) r, options(pure, nomem, nostack)) };
+                r
+            }
+            #[cfg(not(target_arch = "nvptx64"))]
+            device::$sim()[$axis]
+        }
+    )*};
+}
+
+place! {
+    thread_idx_x, "tid.x", thread_idx, 0, "The thread's index in its block, in x.";
+    thread_idx_y, "tid.y", thread_idx, 1, "The thread's index in its block, in y.";
+    thread_idx_z, "tid.z", thread_idx, 2, "The thread's index in its block, in z.";
+    block_idx_x, "ctaid.x", block_idx, 0, "The block's index in the grid, in x.";
+    block_idx_y, "ctaid.y", block_idx, 1, "The block's index in the grid, in y.";
+    block_idx_z, "ctaid.z", block_idx, 2, "The block's index in the grid, in z.";
+    block_dim_x, "ntid.x", block_dim, 0, "Threads of a block, in x.";
+    block_dim_y, "ntid.y", block_dim, 1, "Threads of a block, in y.";
+    block_dim_z, "ntid.z", block_dim, 2, "Threads of a block, in z.";
+    grid_dim_x, "nctaid.x", grid_dim, 0, "Blocks of the grid, in x.";
+    grid_dim_y, "nctaid.y", grid_dim, 1, "Blocks of the grid, in y.";
+    grid_dim_z, "nctaid.z", grid_dim, 2, "Blocks of the grid, in z.";
+}
+
+/// The thread's index in a one-dimensional grid.
+#[inline(always)]
+pub fn index_1d() -> u32 {
+    block_idx_x() * block_dim_x() + thread_idx_x()
+}
+
+/// The thread's index in its block, x fastest.
+#[inline(always)]
+pub fn index_in_block() -> u32 {
+    (thread_idx_z() * block_dim_y() + thread_idx_y()) * block_dim_x() + thread_idx_x()
+}
+
+/// Waits until all threads of the block have come here; what they wrote before is seen by all afterwards.
+#[track_caller]
+#[inline(always)]
+pub fn sync_threads() {
+    #[cfg(target_arch = "nvptx64")]
+    // SAFETY: a barrier has no operands that could be wrong.
+    unsafe {
+        crate::nvptx::barrier_all(0)
+    };
+    #[cfg(not(target_arch = "nvptx64"))]
+    device::barrier(0, None, false);
+}
+
+/// Like [`sync_threads`], and gives how many threads came with a true predicate.
+#[track_caller]
+#[inline(always)]
+pub fn sync_threads_count(predicate: bool) -> u32 {
+    #[cfg(target_arch = "nvptx64")]
+    // SAFETY: as above.
+    return unsafe { crate::nvptx::barrier_popc(0, predicate) } as u32;
+    #[cfg(not(target_arch = "nvptx64"))]
+    device::barrier(0, None, predicate)
+}
+
+/// Like [`sync_threads`], and tells whether all predicates were true.
+#[track_caller]
+#[inline(always)]
+pub fn sync_threads_and(predicate: bool) -> bool {
+    sync_threads_count(predicate) == block_dim_x() * block_dim_y() * block_dim_z()
+}
+
+/// Like [`sync_threads`], and tells whether any predicate was true.
+#[track_caller]
+#[inline(always)]
+pub fn sync_threads_or(predicate: bool) -> bool {
+    sync_threads_count(predicate) != 0
+}
+
+/// Waits at barrier `id` (0 to 15) until `threads` threads have come to it, in whole warps.
+///
+/// # Safety
+/// Every thread of a warp must call it together, `threads` must be a multiple of 32, and every thread that comes to
+/// the barrier must name the same number.
+#[track_caller]
+#[inline(always)]
+pub unsafe fn sync_named(id: u32, threads: u32) {
+    #[cfg(target_arch = "nvptx64")]
+    // SAFETY: as the caller promises.
+    unsafe {
+        crate::nvptx::barrier_count(id, threads)
+    };
+    #[cfg(not(target_arch = "nvptx64"))]
+    device::barrier(id, Some(threads), false);
+}
+
+/// Counts as having come to barrier `id` of `threads` threads, without waiting.
+///
+/// # Safety
+/// As for [`sync_named`].
+#[track_caller]
+#[inline(always)]
+pub unsafe fn arrive_named(id: u32, threads: u32) {
+    #[cfg(target_arch = "nvptx64")]
+    // SAFETY: as the caller promises.
+    unsafe {
+        crate::nvptx::barrier_arrive_count(id, threads)
+    };
+    #[cfg(not(target_arch = "nvptx64"))]
+    {
+        let _ = threads;
+        device::barrier_arrive(id);
+    }
+}
+
+macro_rules! fence {
+    ($($name:ident, $ptx:literal, $doc:literal;)*) => {$(
+        #[doc = $doc]
+        #[inline(always)]
+        pub fn $name() {
+            #[cfg(target_arch = "nvptx64")]
+            // SAFETY: a fence only orders.
+            unsafe { core::arch::asm!($ptx, options(nostack)) };
+            // The simulator runs one thread at a time, in program order: every write is seen at once.
+        }
+    )*};
+}
+
+fence! {
+    block_fence, "fence.acq_rel.cta;", "Orders this thread's accesses before and after, as the block sees them.";
+    device_fence, "fence.acq_rel.gpu;", "Orders this thread's accesses before and after, as the GPU sees them.";
+    system_fence, "fence.acq_rel.sys;", "Orders this thread's accesses before and after, as the host sees them too.";
+}
+
+/// Nanoseconds of a clock that all multiprocessors share. Its resolution may be as coarse as a microsecond.
+#[inline(always)]
+pub fn global_timer() -> u64 {
+    #[cfg(target_arch = "nvptx64")]
+    {
+        let r: u64;
+        // SAFETY: reads a special register.
+        unsafe { core::arch::asm!("mov.u64 {}, %globaltimer;", out(reg64) r, options(nomem, nostack)) };
+        r
+    }
+    #[cfg(not(target_arch = "nvptx64"))]
+    {
+        use std::sync::OnceLock;
+        use std::time::Instant;
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+    }
+}
+
+/// Ends the launch with an error.
+#[track_caller]
+#[inline(always)]
+pub fn trap() -> ! {
+    #[cfg(target_arch = "nvptx64")]
+    // SAFETY: ends the launch.
+    unsafe {
+        crate::nvptx::trap()
+    }
+    #[cfg(not(target_arch = "nvptx64"))]
+    panic!("the kernel called trap")
+}
