@@ -1,1 +1,27 @@
-//! Compiles a crate of Rust kernels to PTX from a build script.
+//! Compiles a crate of Rust kernels to PTX from a build script, with an ordinary rustc.
+//!
+//! ```no_run
+//! use cuda_builder::{CudaBuilder, NvvmArch};
+//!
+//! CudaBuilder::new("../kernels").arch(NvvmArch::Compute90).copy_to("kernels.ptx").build().unwrap();
+//! ```
+//!
+//! The names are those of Rust-CUDA's crate; the compiler is not: there is no codegen backend of our own, no libnvvm and
+//! no CUDA toolkit. [`compiler::find`] looks for a rustc that can compile for `nvptx64-nvidia-cuda`, which compiles the
+//! crate with LLVM's NVPTX backend. What comes out is then checked for what that backend gets wrong silently, see
+//! [`CudaBuilderError`].
+#![warn(missing_docs)]
+
+mod arch;
+mod barriers;
+mod builder;
+mod cargo;
+pub mod compiler;
+mod ir;
+mod ptx;
+
+pub use arch::NvvmArch;
+pub use barriers::BarrierError;
+pub use builder::{CudaBuilder, CudaBuilderError};
+pub use compiler::NoCompiler;
+pub use ptx::PtxError;

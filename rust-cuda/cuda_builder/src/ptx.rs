@@ -1,0 +1,160 @@
+//! What is read from and changed in the PTX that LLVM writes.
+use std::collections::HashMap;
+
+/// The PTX cannot be used as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PtxError {
+    /// Functions are called that no crate defines.
+    #[error("the kernels call {}, which neither they nor the driver define; give each a body that is compiled for the GPU", names(.0))]
+    Unresolved(Vec<String>),
+    /// A launch bound cannot be understood.
+    #[error(
+        "`{0}` in the PTX is not `launch_bounds <entry> <threads> <blocks>` with at least one thread; use #[kernel(launch_bounds(..))]"
+    )]
+    BadLaunchBounds(String),
+    /// A launch bound names no entry.
+    #[error("launch bounds are given for `{0}`, which is not an entry of the PTX")]
+    NoSuchEntry(String),
+    /// An entry has two launch bounds.
+    #[error("`{0}` has two different launch bounds; remove one")]
+    TwoLaunchBounds(String),
+}
+
+fn names(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// What the driver defines for every module.
+const PROVIDED: &[&str] = &["vprintf", "malloc", "free", "__assertfail"];
+
+/// What a line starts with that asks for launch bounds.
+const LAUNCH_BOUNDS: &str = "// cuda_std: launch_bounds ";
+
+/// Fails when a function is called that nobody defines.
+pub(crate) fn check_externs(ptx: &str) -> Result<(), PtxError> {
+    let mut unresolved: Vec<String> = ptx
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix(".extern .func"))
+        .map(function_name)
+        .filter(|name| !PROVIDED.contains(name))
+        .map(str::to_owned)
+        .collect();
+    unresolved.sort();
+    unresolved.dedup();
+    if unresolved.is_empty() { Ok(()) } else { Err(PtxError::Unresolved(unresolved)) }
+}
+
+/// Gives entries the launch bounds that their markers ask for: rustc knows no attribute for them.
+pub(crate) fn apply_launch_bounds(ptx: &str) -> Result<String, PtxError> {
+    let mut wanted: HashMap<&str, String> = HashMap::new();
+    for line in ptx.lines() {
+        let Some(bounds) = line.trim().strip_prefix(LAUNCH_BOUNDS) else { continue };
+        let bad = || PtxError::BadLaunchBounds(line.trim().to_owned());
+        let words: Vec<&str> = bounds.split_whitespace().collect();
+        let &[entry, threads, blocks] = words.as_slice() else { return Err(bad()) };
+        let threads: u32 = threads.parse().ok().filter(|&threads| threads > 0).ok_or_else(bad)?;
+        let blocks: u32 = blocks.parse().map_err(|_| bad())?;
+        let mut directives = format!(".maxntid {threads}, 1, 1\n");
+        if blocks > 0 {
+            directives += &format!(".minnctapersm {blocks}\n");
+        }
+        if wanted.insert(entry, directives.clone()).is_some_and(|other| other != directives) {
+            return Err(PtxError::TwoLaunchBounds(entry.to_owned()));
+        }
+    }
+    let mut bounded = String::with_capacity(ptx.len() + 64 * wanted.len());
+    let mut pending = None;
+    for line in ptx.split_inclusive('\n') {
+        if let Some((_, entry)) = line.split_once(".entry ") {
+            pending = wanted.remove(function_name(entry));
+        }
+        // The parameters end with a parenthesis, and the body begins with a line of its own.
+        if line.trim_end() == "{"
+            && let Some(directives) = pending.take()
+        {
+            bounded += &directives;
+        }
+        bounded += line;
+    }
+    match wanted.keys().min() {
+        Some(entry) => Err(PtxError::NoSuchEntry((*entry).to_owned())),
+        None => Ok(bounded),
+    }
+}
+
+/// Removes what maps instructions to source lines.
+pub(crate) fn strip_line_info(ptx: &str) -> String {
+    let is_line_info = |line: &str| {
+        let line = line.trim_start();
+        line.starts_with(".loc\t")
+            || line.starts_with(".loc ")
+            || line.starts_with(".file\t")
+            || line.starts_with(".file ")
+    };
+    let code = ptx.split_once("\n\t.section\t.debug").map_or(ptx, |(code, _)| code);
+    code.lines().filter(|line| !is_line_info(line)).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The functions that PTX defines, each name with its body.
+pub(crate) fn functions(ptx: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = ptx;
+    std::iter::from_fn(move || {
+        loop {
+            let start =
+                [".entry ", ".func "].iter().filter_map(|kind| Some(rest.find(kind)? + kind.len())).min()?;
+            rest = &rest[start..];
+            let name = function_name(rest);
+            let Some(end) = rest.find("\n{").into_iter().chain(rest.find(';')).min() else { continue };
+            let defined = rest[end..].starts_with('\n');
+            rest = &rest[end..];
+            if defined {
+                let body = &rest[..body_len(rest)];
+                rest = &rest[body.len()..];
+                return Some((name, body));
+            }
+        }
+    })
+}
+
+/// How far the body at the start of `text` reaches. Inline assembly may have braces of its own.
+fn body_len(text: &str) -> usize {
+    let mut end = 0;
+    let mut asm = false;
+    for line in text.split_inclusive('\n') {
+        end += line.len();
+        match line.trim() {
+            "// begin inline asm" => asm = true,
+            "// end inline asm" => asm = false,
+            _ if !asm && line.starts_with('}') => break,
+            _ => {}
+        }
+    }
+    end
+}
+
+/// The name in a declaration, after `.entry` or `.func` and the value that it may return.
+fn function_name(declaration: &str) -> &str {
+    let mut rest = declaration.trim_start();
+    if rest.starts_with('(') {
+        rest = rest.split_once(')').map_or("", |(_, rest)| rest).trim_start();
+    }
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "_$%".contains(c))).unwrap_or(rest.len());
+    &rest[..end]
+}
+
+/// The operations in a piece of PTX, in order: the first word of every statement, its predicate aside.
+pub(crate) fn operations(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .flat_map(|line| line.split([';', '{', '}']))
+        .filter_map(|statement| {
+            let mut words =
+                statement.split_whitespace().skip_while(|word| word.starts_with('@') || word.ends_with(':'));
+            words.next()
+        })
+}
+
+#[cfg(test)]
+#[path = "ptx_tests.rs"]
+mod tests;
