@@ -6,10 +6,12 @@ mod error;
 mod metadata;
 mod scan;
 mod tensor;
+mod write;
 
 pub use error::{GgufError, MetadataError};
 pub use metadata::{Array, Metadata, Value};
 pub use tensor::TensorInfo;
+pub(crate) use write::HeaderWriter;
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -3,13 +3,13 @@
 mod config;
 mod error;
 mod stream;
-
+mod synth;
 mod tokenizer;
 mod weights;
 
 pub use config::Config;
 pub use error::{ModelError, SynthError, TokenizerError};
 pub use stream::TextStream;
-
+pub use synth::{SIZES, Size, SynthSpec, SynthSummary, write_synthetic};
 pub use tokenizer::Tokenizer;
 pub use weights::{Layer, Matrix, Model};

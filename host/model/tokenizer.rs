@@ -217,7 +217,7 @@ fn library_tokenizer(
 
 /// The character that stands for a byte in a byte-level vocabulary: itself where it is printable, otherwise the next of
 /// those from U+0100 on.
-fn byte_char(byte: u8) -> char {
+pub(super) fn byte_char(byte: u8) -> char {
     let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     if printable(byte) {
         return char::from(byte);
