@@ -57,6 +57,8 @@ pub(crate) fn check(ir: &str, ptx: &str, allowed: &[String]) -> Result<(), Barri
         .map(|(name, body)| (name, ptx::operations(body).filter(|operation| is_barrier(operation)).count()))
         .collect();
     for function in &module.functions {
+        // LLVM replaces the characters that a PTX name cannot have.
+        let found = barriers.remove(function.name.replace(['.', '@'], "_$_").as_str()).unwrap_or(0);
         if allowed.iter().any(|name| name == function.name) {
             continue;
         }
@@ -67,13 +69,14 @@ pub(crate) fn check(ir: &str, ptx: &str, allowed: &[String]) -> Result<(), Barri
             .flat_map(|block| &block.calls)
             .map(|call| count_barriers(&call.callee))
             .sum();
-        // LLVM replaces the characters that a PTX name cannot have.
-        let found = barriers.remove(function.name.replace(['.', '@'], "_$_").as_str()).unwrap_or(0);
         if found > expected {
             return Err(BarrierError::Count { function: function.name.to_owned(), expected, found });
         }
     }
-    Ok(())
+    match barriers.into_iter().filter(|(_, found)| *found > 0).min() {
+        Some((name, found)) => Err(BarrierError::Count { function: name.to_owned(), expected: 0, found }),
+        None => Ok(()),
+    }
 }
 
 /// The functions that contain a collective, themselves or through what they call.

@@ -1,7 +1,7 @@
 use super::*;
 
 /// A module with one entry `k` of these blocks. Location 10 is a barrier function that was inlined to line 7 of the kernel,
-/// 20 another at the same place that was inlined once more, 30 one at line 8.
+/// 20 another at the same place that was inlined once more, 30 one at line 8, 40 one at line 7 of another block.
 fn module(blocks: &str) -> String {
     format!(
         r#"
@@ -20,9 +20,12 @@ declare void @llvm.nvvm.barrier.cta.sync.aligned.all(i32) #1
 !11 = !DILocation(line: 7, column: 9, scope: !12)
 !12 = distinct !DILexicalBlock(scope: !1, file: !2, line: 4, column: 1)
 !20 = !DILocation(line: 9, column: 5, scope: !3, inlinedAt: !21)
-!21 = distinct !DILocation(line: 7, column: 9, scope: !1)
+!13 = !DILexicalBlockFile(scope: !12, file: !2, discriminator: 2)
+!21 = distinct !DILocation(line: 7, column: 9, scope: !13)
 !30 = !DILocation(line: 9, column: 5, scope: !3, inlinedAt: !31)
 !31 = !DILocation(line: 8, column: 9, scope: !1)
+!40 = !DILocation(line: 9, column: 5, scope: !3, inlinedAt: !41)
+!41 = !DILocation(line: 7, column: 9, scope: !1)
 "#
     )
 }
@@ -69,6 +72,7 @@ fn copies_in_both_arms_are_refused_with_their_place() {
 #[test]
 fn two_barriers_of_the_source_in_two_arms_are_not_copies() {
     run(&ARMS.replace("BARRIER", ASM).replace("!20", "!30"), 2).unwrap();
+    run(&ARMS.replace("BARRIER", ASM).replace("!20", "!40"), 2).unwrap();
 }
 
 #[test]
@@ -156,4 +160,10 @@ fn barriers_that_code_generation_added_are_refused() {
         run(&blocks, 2).unwrap_err(),
         BarrierError::Count { function: "k".into(), expected: 1, found: 2 }
     );
+}
+
+#[test]
+fn barriers_in_a_function_that_the_module_lacks_are_refused() {
+    let error = check(&module("  ret void"), &ptx(1).replace("entry k(", "entry other("), &[]).unwrap_err();
+    assert_eq!(error, BarrierError::Count { function: "other".into(), expected: 0, found: 1 });
 }

@@ -13,6 +13,9 @@ pub const TARGET: &str = "nvptx64-nvidia-cuda";
 /// The oldest rustc whose LLVM knows every intrinsic that kernels use.
 const MINIMUM: (u32, u32) = (1, 95);
 
+/// How the candidate that the user names starts.
+const NAMED: &str = "PSIONIC_RUSTC=";
+
 /// A compiler for kernels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compiler {
@@ -65,7 +68,17 @@ impl fmt::Display for NoCompiler {
         for (i, Rejected { candidate, reason }) in self.rejected.iter().enumerate() {
             write!(f, "{}{candidate}: {reason}", if i > 0 { "; " } else { "" })?;
         }
-        write!(f, "); install one with `{}`", install_command())
+        write!(f, "); {}", self.advice())
+    }
+}
+
+impl NoCompiler {
+    /// What to do about it, as an imperative without a full stop.
+    pub fn advice(&self) -> String {
+        match self.rejected.as_slice() {
+            [only] if only.candidate.starts_with(NAMED) => "correct PSIONIC_RUSTC or unset it".to_owned(),
+            _ => format!("install one with `{}`", install_command()),
+        }
     }
 }
 
@@ -152,8 +165,9 @@ impl Places {
         if let Some(rustc) = &self.rustc {
             match probe(rustc, self.cargo.as_deref()) {
                 Ok(compiler) => return Ok(compiler),
-                Err(reason) => rejected
-                    .push(Rejected { candidate: format!("PSIONIC_RUSTC={}", rustc.display()), reason }),
+                Err(reason) => {
+                    rejected.push(Rejected { candidate: format!("{NAMED}{}", rustc.display()), reason })
+                }
             }
         } else {
             match toolchains(&self.rustup) {

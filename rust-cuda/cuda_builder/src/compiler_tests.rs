@@ -163,6 +163,7 @@ fn the_named_compiler_is_the_only_candidate() {
     let error = places.find().unwrap_err();
     assert_eq!(error.rejected.len(), 1);
     assert!(error.rejected[0].candidate.starts_with("PSIONIC_RUSTC="));
+    assert!(error.to_string().ends_with("); correct PSIONIC_RUSTC or unset it"), "{error}");
     machine.target("mine");
     assert_eq!(places.find().unwrap().rustc, rustc);
     let cargo = machine.script("elsewhere/cargo", "exit 0");

@@ -40,8 +40,8 @@ pub(crate) type Site = Vec<Position>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Position {
-    /// The function's metadata.
-    function: u32,
+    /// The metadata of the function or block: the arms of a branch may have code of one macro, so of one line.
+    scope: u32,
     line: u32,
     column: u32,
 }
@@ -72,7 +72,7 @@ impl<'a> Module<'a> {
             let scope = field(node, "scope").and_then(reference);
             let number = |key| field(node, key).and_then(|value| value.parse().ok()).unwrap_or(0);
             site.push(Position {
-                function: scope.map_or(0, |scope| self.subprogram(scope)),
+                scope: scope.map_or(0, |scope| self.unwrapped(scope)),
                 line: number("line"),
                 column: number("column"),
             });
@@ -85,7 +85,7 @@ impl<'a> Module<'a> {
     pub fn describe(&self, position: &Position) -> String {
         let file = self
             .metadata
-            .get(&position.function)
+            .get(&position.scope)
             .and_then(|node| field(node, "file").and_then(reference))
             .and_then(|file| self.metadata.get(&file))
             .and_then(|node| field(node, "filename"))
@@ -93,9 +93,11 @@ impl<'a> Module<'a> {
         format!("{file}:{}:{}", position.line, position.column)
     }
 
-    /// The function that a scope lies in.
-    fn subprogram(&self, mut scope: u32) -> u32 {
-        while let Some(node) = self.metadata.get(&scope).filter(|node| !node.starts_with("!DISubprogram(")) {
+    /// A function, or a block in one. LLVM wraps those to tell copies of one place from each other, which is not wanted here.
+    fn unwrapped(&self, mut scope: u32) -> u32 {
+        while let Some(node) =
+            self.metadata.get(&scope).filter(|node| node.starts_with("!DILexicalBlockFile("))
+        {
             match field(node, "scope").and_then(reference) {
                 Some(outer) => scope = outer,
                 None => break,
