@@ -2,6 +2,7 @@
 
 mod config;
 mod error;
+mod report;
 mod stream;
 mod synth;
 mod tokenizer;
@@ -9,6 +10,7 @@ mod weights;
 
 pub use config::Config;
 pub use error::{ModelError, SynthError, TokenizerError};
+pub use report::{FormatShare, ModelReport, TensorReport, describe};
 pub use stream::TextStream;
 pub use synth::{SIZES, Size, SynthSpec, SynthSummary, write_synthetic};
 pub use tokenizer::Tokenizer;

@@ -173,12 +173,14 @@ fn flipped_bytes_never_panic_and_never_place_a_tensor_outside_the_file() {
             for _ in 0..1 + round % 4 {
                 bytes[random.below(header)] = random.next() as u8;
             }
-            let path = dir.path().join("model.gguf");
+            // A new file each time: some file systems flush a file that is written over.
+            let path = dir.path().join(format!("{header}-{round}.gguf"));
             std::fs::write(&path, &bytes).unwrap();
             if let Ok(file) = GgufFile::open(&path) {
                 let held: usize = file.tensors().iter().map(|tensor| file.data(tensor).len()).sum();
                 assert!(held <= bytes.len());
             }
+            std::fs::remove_file(path).unwrap();
         }
     };
     shake(&small, small.len(), 4000);
