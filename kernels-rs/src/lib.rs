@@ -1,2 +1,27 @@
-//! The GPU kernels of Qwen3 decode, in the Rust-CUDA style: one file each, beside its plain reference.
+//! The GPU kernels of Qwen3 decode, in the Rust-CUDA style: one file each, beside its plain float64 reference.
+//!
+//! One token goes through [`embed`](mod@embed), then through each layer as [`project`](mod@project) (q, k, v),
+//! [`attention`](mod@attention), [`project`](mod@project) (output, added to the residual), [`gate_up`](mod@gate_up),
+//! [`project`](mod@project) (down, added), and at last through [`project`](mod@project) (logits),
+//! [`argmax`](mod@argmax) and [`advance`](mod@advance). Everything between launches is `f32` in global memory.
+
 #![no_std]
+
+#[cfg(not(target_arch = "nvptx64"))]
+extern crate std;
+
+pub mod advance;
+pub mod argmax;
+pub mod attention;
+pub mod embed;
+pub mod gate_up;
+pub mod project;
+pub mod project_f32;
+pub mod rms_norm;
+pub mod swiglu;
+
+pub mod activation;
+pub mod layout;
+mod reduce;
+mod rows;
+mod weights;

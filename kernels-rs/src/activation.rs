@@ -1,0 +1,177 @@
+//! Activations as the mat-vec kernels want them: 8-bit codes in shared memory, made by each block for itself.
+//!
+//! 32 activations share a scale: `x = scale * code`, `scale = max|x| / 127`, codes rounded to nearest. The sums of 16
+//! activations (as their codes stand for them) serve formats whose weights have an offset.
+
+use cuda_std::prelude::*;
+
+use crate::layout::{CHUNK, chunks};
+use crate::reduce::block_sum;
+
+/// Activations that share a scale.
+pub const GROUP: usize = 32;
+
+/// Activations that a thread turns into codes at a time.
+const PER_THREAD: usize = 8;
+
+/// A chunk of activations in registers.
+#[derive(Clone, Copy)]
+pub struct Quantized {
+    /// Codes, 16 to a piece.
+    pub codes: [U32x4; 4],
+    /// The scales of the two groups.
+    pub scales: F32x2,
+    /// The sums of the four sixteens.
+    pub sums: F32x4,
+}
+
+/// A vector of activations in shared memory.
+#[derive(Clone, Copy)]
+pub struct Vector {
+    codes: shared::Slice<U32x4>,
+    scales: shared::Slice<F32x2>,
+    sums: shared::Slice<F32x4>,
+    /// Between a piece's places of one chunk and the next piece's; odd, so that the four pieces that one lane loads
+    /// and the ones its neighbours load are in different banks.
+    stride: usize,
+}
+
+/// Shared memory that [`Vector`] takes for `cols` activations, in bytes.
+pub const fn shared_bytes(cols: usize) -> usize {
+    let n = chunks(cols);
+    n * size_of::<F32x4>() + 4 * (n | 1) * size_of::<U32x4>() + n * size_of::<F32x2>()
+}
+
+impl Vector {
+    /// # Safety
+    /// The launch must have asked for [`shared_bytes`] of dynamic shared memory.
+    #[inline(always)]
+    unsafe fn new(cols: usize) -> Self {
+        let n = chunks(cols);
+        let stride = n | 1;
+        let (codes, scales) = (n * 16, n * 16 + 4 * stride * 16);
+        // SAFETY: as the caller promises; the offsets are multiples of 16.
+        unsafe {
+            Self {
+                sums: shared::Slice::dynamic(0, n),
+                codes: shared::Slice::dynamic(codes, 4 * stride),
+                scales: shared::Slice::dynamic(scales, n),
+                stride,
+            }
+        }
+    }
+
+    /// Chunk `c`.
+    ///
+    /// # Safety
+    /// There must be such a chunk, and the vector must be complete.
+    #[inline(always)]
+    pub unsafe fn chunk(self, c: usize) -> Quantized {
+        // SAFETY: as the caller promises.
+        unsafe {
+            Quantized {
+                codes: core::array::from_fn(|p| self.codes.get(p * self.stride + c)),
+                scales: self.scales.get(c),
+                sums: self.sums.get(c),
+            }
+        }
+    }
+
+    /// Makes the vector of `x[..cols]`, normalised with the weights `norm` unless that is null:
+    /// `x / sqrt(mean(x^2) + eps) * norm`.
+    ///
+    /// # Safety
+    /// Every thread of a block of whole warps must call it, `x` (and `norm`) must have `cols` elements aligned to 16
+    /// bytes, `cols` must be a multiple of 32, and the launch must have asked for [`shared_bytes`].
+    #[inline(always)]
+    pub unsafe fn quantize(x: *const f32, norm: *const f32, eps: f32, cols: usize) -> Self {
+        // SAFETY: as the caller promises, for the whole body: every element below `cols` is valid, and each thread
+        // writes elements of its own.
+        unsafe {
+            let this = Self::new(cols);
+            let step = thread::block_dim_x() as usize * PER_THREAD;
+            let first = thread::thread_idx_x() as usize * PER_THREAD;
+            let factor = if norm.is_null() {
+                1.0
+            } else {
+                let (mut sum, mut i) = (0.0f32, first);
+                while i < cols {
+                    for v in load(x, i) {
+                        sum = v.mul_add(v, sum);
+                    }
+                    i += step;
+                }
+                float::fast_rsqrt(block_sum(sum) / cols as f32 + eps)
+            };
+            let mut i = first;
+            // Whole warps go round together: the shuffles need all lanes.
+            while i - first < chunks(cols) * CHUNK {
+                let mut v = if i < cols { load(x, i) } else { [0.0; PER_THREAD] };
+                if !norm.is_null() && i < cols {
+                    let w = load(norm, i);
+                    for k in 0..PER_THREAD {
+                        v[k] = v[k] * factor * w[k];
+                    }
+                }
+                this.set(i, v, i < chunks(cols) * CHUNK);
+                i += step;
+            }
+            thread::sync_threads();
+            this
+        }
+    }
+
+    /// Sets elements `i` to `i + 7`, which four neighbouring lanes do for a group.
+    ///
+    /// # Safety
+    /// All lanes of the warp must call it; where `inside`, `i` must be below the padded length.
+    #[inline(always)]
+    unsafe fn set(self, i: usize, v: [f32; PER_THREAD], inside: bool) {
+        let mut largest = 0.0f32;
+        for x in v {
+            let a = x.abs();
+            largest = if a > largest { a } else { largest };
+        }
+        for lanes in [1, 2] {
+            let other = warp::shuffle_xor_f32(warp::ALL, largest, lanes);
+            largest = if other > largest { other } else { largest };
+        }
+        let scale = largest / 127.0;
+        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        let (mut words, mut sum) = ([0u32; 2], 0i32);
+        for k in 0..PER_THREAD {
+            let code = float::round_to_i32(v[k] * inverse);
+            sum += code;
+            words[k / 4] |= (code as u32 & 0xff) << (8 * (k % 4));
+        }
+        let sum = sum + warp::shuffle_xor(warp::ALL, sum as u32, 1) as i32;
+        if inside {
+            let (unit, half) = (i / 16, i / 8 % 2);
+            // SAFETY: the element is below the padded length, and the four lanes of a group write different places
+            // or, for sums and scales, one of them does.
+            unsafe {
+                let place = (unit % 4 * self.stride + unit / 4) * 2 + half;
+                self.codes.cast::<U32x2>().set(place, U32x2(words));
+                if half == 0 {
+                    self.sums.cast::<f32>().set(unit, scale * sum as f32);
+                }
+                if i % GROUP == 0 {
+                    self.scales.cast::<f32>().set(i / GROUP, scale);
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `x[i..i + 8]` must be valid and aligned to 16 bytes.
+#[inline(always)]
+unsafe fn load(x: *const f32, i: usize) -> [f32; PER_THREAD] {
+    // SAFETY: as the caller promises.
+    let (a, b) = unsafe {
+        (global::load(x.add(i).cast::<F32x4>(), Cached), global::load(x.add(i + 4).cast::<F32x4>(), Cached))
+    };
+    let ([a, b, c, d], [e, f, g, h]) = (a.0, b.0);
+    [a, b, c, d, e, f, g, h]
+}
+
