@@ -5,6 +5,8 @@ use cuda_std::prelude::*;
 /// Threads of a block.
 pub const THREADS: u32 = 256;
 
+const WARPS: usize = (THREADS / warp::SIZE) as usize;
+
 /// A logit and its token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C, align(8))]
@@ -31,7 +33,6 @@ impl Best {
     /// Every thread must call it.
     #[inline(always)]
     pub(crate) unsafe fn of_block(self) -> Self {
-        const WARPS: usize = (THREADS / warp::SIZE) as usize;
         // SAFETY: the arrays are in shared memory and have an element for each warp.
         let (values, indices) = unsafe {
             (

@@ -123,6 +123,8 @@ impl Compilation<'_> {
         if let Some(version) = self.ptx_version {
             command.arg(format!("-Ctarget-feature=+ptx{version}"));
         }
+        // What `#[kernel]` and `shared_array!` expand to needs these; the kernel's author need not know.
+        command.arg("-Zcrate-attr=feature(abi_ptx, asm_experimental_arch)");
         // Without `link` rustc skips link-time optimisation between crates; there is nothing to link.
         command.arg(format!("-Clinker={}", do_nothing()));
         command
