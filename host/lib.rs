@@ -1,5 +1,7 @@
 //! Psionic decodes Qwen3 GGUF models through GPU kernels written in Rust.
 
+pub mod decode;
+pub mod device;
 pub mod gguf;
 pub mod model;
 pub mod quant;

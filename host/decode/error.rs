@@ -1,0 +1,60 @@
+//! Why a model cannot be loaded or a token not be decoded.
+
+use crate::device::DeviceError;
+
+/// Why decoding failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The model and its cache do not fit.
+    #[error(
+        "the model needs {needed} bytes ({weights} of weights, {cache} of cache for {context} tokens, {rest} of the \
+         rest) and the device has {free} left: shorten the context with `--context`, or free memory"
+    )]
+    DoesNotFit {
+        /// Bytes of everything.
+        needed: u64,
+        /// Bytes of weights.
+        weights: u64,
+        /// Bytes of keys and values.
+        cache: u64,
+        /// Bytes of everything else.
+        rest: u64,
+        /// Tokens that the cache is for.
+        context: usize,
+        /// Bytes left on the device.
+        free: u64,
+    },
+    /// The context that was asked for is longer than the model's.
+    #[error("a context of {asked} tokens was asked for, the model was trained for {limit}: ask for 1 to {limit}")]
+    ContextTooLong {
+        /// Tokens asked for.
+        asked: usize,
+        /// The model's limit.
+        limit: usize,
+    },
+    /// The tokens do not fit the context.
+    #[error("{asked} tokens do not fit after the {used} in a context of {context}: shorten the prompt or ask for a longer context")]
+    ContextFull {
+        /// Tokens to add.
+        asked: usize,
+        /// Tokens there.
+        used: usize,
+        /// Tokens that fit.
+        context: usize,
+    },
+    /// A token that the model does not have.
+    #[error("token {token} is beyond the vocabulary of {vocab} tokens: use ids from 0 to {}", vocab - 1)]
+    UnknownToken {
+        /// The token.
+        token: u32,
+        /// Tokens that there are.
+        vocab: usize,
+    },
+    /// There is nothing to go on from.
+    #[error("there are no tokens yet: feed a prompt of at least one")]
+    NoTokens,
+}

@@ -1,0 +1,70 @@
+//! What keeps a device from being opened or used.
+
+use cuda_driver::DriverError;
+use cuda_sim::{Fault, OutOfMemory};
+
+/// Why a device cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// The driver is missing, too old, or refused something.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The program was built without a compiler for GPU code.
+    #[error("this program holds no GPU code: {reason}")]
+    NoPtx {
+        /// Why, and the command that changes it.
+        reason: &'static str,
+    },
+    /// The GPU is too old.
+    #[error("{name} has compute capability {}.{}, the kernels need {}.{} or newer: use another GPU or `--backend sim`",
+        found / 10, found % 10, required / 10, required % 10)]
+    TooOld {
+        /// The GPU.
+        name: String,
+        /// Its capability, as in 75.
+        found: u32,
+        /// The least that the kernels need.
+        required: u32,
+    },
+    /// The device has too little memory.
+    #[error("the device has {free} bytes of memory left and {asked} were asked for: free some, or ask for less")]
+    OutOfMemory {
+        /// Bytes asked for.
+        asked: u64,
+        /// Bytes left.
+        free: u64,
+    },
+    /// A size beyond any memory.
+    #[error("a buffer of that many elements is larger than any memory: ask for less")]
+    TooLarge,
+    /// A copy beyond the end of a buffer.
+    #[error("a copy of {len} elements from element {start} on does not fit a buffer of {buffer}")]
+    OutOfRange {
+        /// The first element.
+        start: usize,
+        /// Elements to copy.
+        len: usize,
+        /// Elements that there are.
+        buffer: usize,
+    },
+    /// A kernel did on the simulator what it must not do.
+    #[error(transparent)]
+    Fault(#[from] Box<Fault>),
+    /// A recording of one device was replayed on another.
+    #[error("the launches were recorded on another device: record them on this one")]
+    OtherDevice,
+}
+
+impl DeviceError {
+    /// Whether there simply is no GPU, rather than one that cannot be used.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Driver(DriverError::NoDriver { .. } | DriverError::NoDevice))
+    }
+}
+
+impl From<OutOfMemory> for DeviceError {
+    fn from(error: OutOfMemory) -> Self {
+        Self::OutOfMemory { asked: error.asked as u64, free: error.free as u64 }
+    }
+}

@@ -1,0 +1,278 @@
+//! Where kernels run: an NVIDIA GPU through `cust`, or the simulator on the CPU.
+//!
+//! Both take the same launches: a kernel's `Args`, checked against its signature by the compiler. A [`Device`] is
+//! opened by [`BackendChoice`]; there is no way from one to the other afterwards, and none that is not asked for.
+
+mod buffer;
+mod cuda;
+mod error;
+mod ptx;
+mod sim;
+
+use std::fmt;
+
+use cuda_std::launch::{KernelArgs, LaunchConfig};
+use serde::Serialize;
+
+pub use buffer::{Buffer, Element};
+pub use error::DeviceError;
+pub use ptx::{COMPILER, PTX, PTX_MISSING};
+
+/// The commit that this program was built from.
+pub const COMMIT: &str = env!("PSIONIC_COMMIT");
+
+/// Which device to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendChoice {
+    /// The GPU if the machine has a driver and a GPU, otherwise the simulator.
+    Auto,
+    /// The GPU.
+    Cuda,
+    /// The simulator.
+    Sim,
+}
+
+/// Which kind of device it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// A GPU.
+    Cuda,
+    /// The simulator.
+    Sim,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Backend::Cuda => "cuda",
+            Backend::Sim => "sim",
+        })
+    }
+}
+
+/// What a device is.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeviceInfo {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub backend: Backend,
+    /// The compute capability as in `sm_90`; the simulator has none.
+    pub compute_capability: Option<u32>,
+    /// The PTX that the kernels are loaded from, as in `sm_90`.
+    pub ptx: Option<u32>,
+    /// Multiprocessors.
+    pub multiprocessors: u32,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// The CUDA version that the driver supports.
+    pub driver: Option<String>,
+    /// Whether a launch may begin before the one before it has ended (programmatic dependent launch).
+    pub dependent_launch: bool,
+    /// Why this is not a GPU, when [`BackendChoice::Auto`] took the simulator.
+    pub why_not_cuda: Option<String>,
+}
+
+/// A device that runs kernels, in the order in which they are launched.
+pub struct Device {
+    info: DeviceInfo,
+    machine: Machine,
+}
+
+enum Machine {
+    Cuda(cuda::Gpu),
+    Sim(sim::Sim),
+}
+
+/// Launches that were recorded and can be replayed at little cost.
+pub struct Recording(Recorded);
+
+enum Recorded {
+    Cuda(cuda_driver::graph::GraphExec),
+    Sim(Vec<sim::Launch>),
+}
+
+impl Device {
+    /// Opens a device.
+    ///
+    /// # Errors
+    /// What keeps the device that was asked for from being used. [`BackendChoice::Auto`] takes the simulator only
+    /// where there is no driver or no GPU; a GPU that cannot be used is an error.
+    pub fn open(choice: BackendChoice) -> Result<Self, DeviceError> {
+        match choice {
+            BackendChoice::Cuda => Self::open_cuda(),
+            BackendChoice::Sim => Ok(Self::open_sim(None)),
+            BackendChoice::Auto => match Self::open_cuda() {
+                Err(error) if error.is_absent() => Ok(Self::open_sim(Some(error.to_string()))),
+                opened => opened,
+            },
+        }
+    }
+
+    fn open_cuda() -> Result<Self, DeviceError> {
+        let (gpu, info) = cuda::Gpu::open()?;
+        Ok(Self { info, machine: Machine::Cuda(gpu) })
+    }
+
+    fn open_sim(why_not_cuda: Option<String>) -> Self {
+        let (sim, info) = sim::Sim::open(why_not_cuda);
+        Self { info, machine: Machine::Sim(sim) }
+    }
+
+    /// What it is.
+    pub fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    /// Bytes of memory that can still be taken.
+    ///
+    /// # Errors
+    /// When the driver does not say.
+    pub fn free_bytes(&self) -> Result<u64, DeviceError> {
+        match &self.machine {
+            Machine::Cuda(gpu) => gpu.free_bytes(),
+            Machine::Sim(sim) => Ok(sim.free_bytes()),
+        }
+    }
+
+    /// Takes memory for `len` elements, all bits zero.
+    ///
+    /// # Errors
+    /// When there is too little.
+    pub fn zeroed<T: Element>(&self, len: usize) -> Result<Buffer<T>, DeviceError> {
+        let bytes = len.checked_mul(size_of::<T>()).ok_or(DeviceError::TooLarge)?;
+        let memory = match &self.machine {
+            Machine::Cuda(gpu) => buffer::Memory::Cuda(gpu.zeroed(bytes)?),
+            Machine::Sim(sim) => buffer::Memory::Sim(sim.zeroed(bytes)?),
+        };
+        Ok(Buffer::new(memory, len))
+    }
+
+    /// Takes memory for a copy of `data`.
+    ///
+    /// # Errors
+    /// When there is too little, or the copy fails.
+    pub fn upload<T: Element>(&self, data: &[T]) -> Result<Buffer<T>, DeviceError> {
+        let mut buffer = self.zeroed(data.len())?;
+        self.write(&mut buffer, 0, data)?;
+        Ok(buffer)
+    }
+
+    /// Copies `data` to elements `start..` of `buffer`, after the launches so far.
+    ///
+    /// # Errors
+    /// When the buffer is too short, or a launch before or the copy fails.
+    pub fn write<T: Element>(&self, buffer: &mut Buffer<T>, start: usize, data: &[T]) -> Result<(), DeviceError> {
+        let to = buffer.range(start, data.len())?;
+        let bytes = bytemuck::cast_slice(data);
+        match &self.machine {
+            Machine::Cuda(gpu) => gpu.copy_to(to, bytes),
+            Machine::Sim(_) => {
+                // SAFETY: the range is inside the buffer, which is host memory on the simulator, and the exclusive
+                // borrow keeps others out.
+                unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to as *mut u8, bytes.len()) };
+                Ok(())
+            }
+        }
+    }
+
+    /// Copies elements `start..` of `buffer` to `data`, after the launches so far.
+    ///
+    /// # Errors
+    /// When the buffer is too short, or a launch before or the copy fails.
+    pub fn read<T: Element>(&self, buffer: &Buffer<T>, start: usize, data: &mut [T]) -> Result<(), DeviceError> {
+        let from = buffer.range(start, data.len())?;
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(data);
+        match &self.machine {
+            Machine::Cuda(gpu) => gpu.copy_from(from, bytes),
+            Machine::Sim(_) => {
+                // SAFETY: the range is inside the buffer, which is host memory on the simulator; kernels have ended
+                // when a launch returns.
+                unsafe { std::ptr::copy_nonoverlapping(from as *const u8, bytes.as_mut_ptr(), bytes.len()) };
+                Ok(())
+            }
+        }
+    }
+
+    /// Copies all of `buffer`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn download<T: Element>(&self, buffer: &Buffer<T>) -> Result<Vec<T>, DeviceError> {
+        let mut data = vec![T::zeroed(); buffer.len()];
+        self.read(buffer, 0, &mut data)?;
+        Ok(data)
+    }
+
+    /// Queues a kernel.
+    ///
+    /// # Errors
+    /// When the launch is refused. A fault in the kernel is reported here by the simulator, and by a GPU at the next
+    /// copy or [`synchronize`](Self::synchronize).
+    ///
+    /// # Safety
+    /// The arguments must be what the kernel's documentation demands, and the buffers they point to must live until
+    /// the device is synchronised.
+    pub unsafe fn launch<K: KernelArgs + 'static>(&self, config: LaunchConfig, args: K) -> Result<(), DeviceError> {
+        match &self.machine {
+            // SAFETY: as the caller promises.
+            Machine::Cuda(gpu) => unsafe { gpu.launch(config, &args) },
+            // SAFETY: as the caller promises.
+            Machine::Sim(sim) => unsafe { sim.launch(config, args) },
+        }
+    }
+
+    /// Blocks of `threads` threads and `shared_bytes` of dynamic shared memory that fit on the device together.
+    ///
+    /// # Errors
+    /// When the driver does not say.
+    pub fn resident_blocks<K: KernelArgs>(&self, threads: u32, shared_bytes: u32) -> Result<u32, DeviceError> {
+        match &self.machine {
+            Machine::Cuda(gpu) => Ok(gpu.resident_blocks(K::NAME, threads, shared_bytes)? * self.info.multiprocessors),
+            Machine::Sim(sim) => Ok(sim.resident_blocks()),
+        }
+    }
+
+    /// Waits for everything that was queued.
+    ///
+    /// # Errors
+    /// When a launch failed.
+    pub fn synchronize(&self) -> Result<(), DeviceError> {
+        match &self.machine {
+            Machine::Cuda(gpu) => gpu.synchronize(),
+            Machine::Sim(_) => Ok(()),
+        }
+    }
+
+    /// Keeps the launches that `launches` makes, in place of running them.
+    ///
+    /// # Errors
+    /// When `launches` fails, or the recording does.
+    pub fn record(
+        &self,
+        launches: impl FnOnce() -> Result<(), DeviceError>,
+    ) -> Result<Recording, DeviceError> {
+        Ok(Recording(match &self.machine {
+            Machine::Cuda(gpu) => Recorded::Cuda(gpu.record(launches)?),
+            Machine::Sim(sim) => Recorded::Sim(sim.record(launches)?),
+        }))
+    }
+
+    /// Queues recorded launches.
+    ///
+    /// # Errors
+    /// As [`launch`](Self::launch).
+    ///
+    /// # Safety
+    /// As for the launches that were recorded, on this device.
+    pub unsafe fn replay(&self, recording: &Recording) -> Result<(), DeviceError> {
+        match (&self.machine, &recording.0) {
+            // SAFETY: as the caller promises.
+            (Machine::Cuda(gpu), Recorded::Cuda(graph)) => unsafe { gpu.replay(graph) },
+            // SAFETY: as the caller promises.
+            (Machine::Sim(sim), Recorded::Sim(launches)) => unsafe { sim.replay(launches) },
+            _ => Err(DeviceError::OtherDevice),
+        }
+    }
+}
