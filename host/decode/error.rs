@@ -4,7 +4,6 @@ use crate::device::DeviceError;
 
 /// Why decoding failed.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum DecodeError {
     /// The device cannot be used.
     #[error(transparent)]

@@ -10,6 +10,7 @@ pub mod pack;
 mod state;
 mod weights;
 
+use std::fmt;
 use std::ops::ControlFlow;
 
 pub use error::DecodeError;
@@ -227,6 +228,15 @@ impl Decoder {
     fn replay(&self, step: impl FnOnce(&Steps) -> &Recording) -> Result<(), DeviceError> {
         // SAFETY: recorded for this decoder's weights and state, which it owns.
         unsafe { self.device.replay(step(&self.steps)) }
+    }
+}
+
+impl fmt::Display for Activations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Int8 => "int8",
+            Self::Float => "float",
+        })
     }
 }
 

@@ -5,7 +5,6 @@ use cuda_sim::{Fault, OutOfMemory};
 
 /// Why a device cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum DeviceError {
     /// The driver is missing, too old, or refused something.
     #[error(transparent)]

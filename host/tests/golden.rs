@@ -1,0 +1,169 @@
+//! Whole models against an independent float64 forward pass: logits, greedy tokens, likelihoods.
+//!
+//! On the simulator, or on a GPU with `PSIONIC_TEST_BACKEND=cuda`.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use psionic::decode::{Activations, Decoder, DecoderOptions};
+use psionic::gguf::GgufFile;
+use psionic::model::Model;
+use serde::Deserialize;
+
+use crate::machine;
+
+/// Below this margin between the two best logits, rounding decides: the issue's own bound.
+const NARROW: f64 = 0.5;
+
+#[derive(Deserialize)]
+struct Golden {
+    cases: Vec<Case>,
+    nll: Nll,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    text: String,
+    prompt_token_ids: Vec<u32>,
+    greedy_token_ids: Vec<u32>,
+    greedy_margin: Vec<f64>,
+    last_prompt_logits_first16: Vec<f64>,
+    last_prompt_top5: Vec<(usize, f64)>,
+}
+
+#[derive(Deserialize)]
+struct Nll {
+    token_ids: Vec<u32>,
+    mean_nll: f64,
+    per_token_nll_first64: Vec<f64>,
+}
+
+fn fixture(name: &str) -> PathBuf {
+    machine::root().join("fixtures/models").join(name)
+}
+
+fn load(name: &str, activations: Activations) -> (Decoder, Golden) {
+    let file = GgufFile::open(&fixture(&format!("{name}.gguf"))).expect("the fixture opens");
+    let model = Model::from_gguf(&file).expect("the fixture is a model");
+    let options = DecoderOptions { context: Some(1100), activations };
+    let decoder = Decoder::load(machine::device(), &model, &options, &mut |_, _| {}).expect("the fixture loads");
+    let golden = std::fs::read(fixture(&format!("{name}.golden.json"))).expect("the golden values are there");
+    (decoder, serde_json::from_slice(&golden).expect("the golden values parse"))
+}
+
+/// The logits that the golden file has, ours beside its.
+fn pairs(case: &Case, logits: &[f32]) -> Vec<(f64, f64)> {
+    let first = case.last_prompt_logits_first16.iter().copied().enumerate();
+    first.chain(case.last_prompt_top5.iter().copied()).map(|(i, golden)| (f64::from(logits[i]), golden)).collect()
+}
+
+/// The root of the mean square of the differences over that of the golden values.
+fn relative_rms(pairs: &[(f64, f64)]) -> f64 {
+    let difference: f64 = pairs.iter().map(|(a, b)| (a - b).powi(2)).sum();
+    let size: f64 = pairs.iter().map(|(_, b)| b.powi(2)).sum();
+    (difference / size).sqrt()
+}
+
+fn check_logits(name: &str, activations: Activations, bound: f64) {
+    let (mut decoder, golden) = load(name, activations);
+    let mut all = Vec::new();
+    for case in &golden.cases {
+        decoder.reset().unwrap();
+        decoder.feed(&case.prompt_token_ids).unwrap();
+        let logits = decoder.logits().unwrap();
+        assert_eq!(logits.len(), decoder.config().vocab);
+        all.extend(pairs(case, &logits));
+    }
+    let rms = relative_rms(&all);
+    println!("{name} {activations:?}: relative rms {rms:.6}");
+    assert!(rms < bound, "relative rms {rms} of {} logits, the bound is {bound}", all.len());
+}
+
+fn check_greedy(name: &str, activations: Activations) {
+    let (mut decoder, golden) = load(name, activations);
+    for case in &golden.cases {
+        let wide = case.greedy_margin.iter().position(|m| *m < NARROW).unwrap_or(case.greedy_margin.len());
+        decoder.reset().unwrap();
+        decoder.feed(&case.prompt_token_ids).unwrap();
+        let tokens = decoder.generate(wide, &[], &mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(tokens, case.greedy_token_ids[..wide], "after {:?}", case.text);
+    }
+}
+
+fn log_sum_exp(logits: &[f32]) -> f64 {
+    let max = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    max + logits.iter().map(|l| (f64::from(*l) - max).exp()).sum::<f64>().ln()
+}
+
+/// The mean over all tokens on a GPU, over the first 64 on the simulator.
+fn check_nll(name: &str, activations: Activations) {
+    let (mut decoder, golden) = load(name, activations);
+    let (count, expected) = if machine::is_gpu() {
+        (golden.nll.token_ids.len() - 1, golden.nll.mean_nll)
+    } else {
+        let first = &golden.nll.per_token_nll_first64;
+        (first.len(), first.iter().sum::<f64>() / first.len() as f64)
+    };
+    let mut sum = 0.0;
+    for pair in golden.nll.token_ids.windows(2).take(count) {
+        decoder.feed(&pair[..1]).unwrap();
+        let logits = decoder.logits().unwrap();
+        sum += log_sum_exp(&logits) - f64::from(logits[pair[1] as usize]);
+    }
+    let mean = sum / count as f64;
+    println!("{name} {activations:?}: mean nll {mean:.6} over {count} tokens, float64 has {expected:.6}");
+    assert!((mean - expected).abs() < 0.005 * expected, "mean nll {mean}, float64 has {expected}");
+}
+
+macro_rules! models {
+    ($($module:ident: $file:literal, $activations:ident, $bound:literal;)*) => {$(
+        mod $module {
+            use super::*;
+
+            #[test]
+            fn logits() {
+                check_logits($file, Activations::$activations, $bound);
+            }
+
+            #[test]
+            fn greedy_tokens() {
+                check_greedy($file, Activations::$activations);
+            }
+
+            #[test]
+            fn likelihood() {
+                check_nll($file, Activations::$activations);
+            }
+        }
+    )*};
+}
+
+models! {
+    q4_k_m: "tiny-qwen3-q4_k_m", Int8, 0.03;
+    q4_k_m_float: "tiny-qwen3-q4_k_m", Float, 1e-3;
+    q8_0: "tiny-qwen3-q8_0", Int8, 0.03;
+    q8_0_float: "tiny-qwen3-q8_0", Float, 1e-3;
+}
+
+/// What was chosen does not depend on how it was asked for: in one go, token by token, stopped and gone on.
+#[test]
+fn the_sequence_does_not_depend_on_the_batches() {
+    let (mut decoder, golden) = load("tiny-qwen3-q4_k_m", Activations::Int8);
+    let prompt = &golden.cases[0].prompt_token_ids;
+    decoder.feed(prompt).unwrap();
+    let at_once = decoder.generate(24, &[], &mut |_| ControlFlow::Continue(())).unwrap();
+    let after = decoder.logits().unwrap();
+
+    decoder.reset().unwrap();
+    for token in prompt {
+        decoder.feed(&[*token]).unwrap();
+    }
+    let mut apart = Vec::new();
+    while apart.len() < 24 {
+        let stop = [at_once[apart.len()]];
+        apart.extend(decoder.generate(24 - apart.len(), &stop, &mut |_| ControlFlow::Break(())).unwrap());
+    }
+    assert_eq!(apart, at_once);
+    assert_eq!(decoder.position(), prompt.len() + 24);
+    assert_eq!(decoder.logits().unwrap(), after, "the logits are the same to the bit");
+}
