@@ -125,6 +125,8 @@ impl Compilation<'_> {
         }
         // What `#[kernel]` and `shared_array!` expand to needs these; the kernel's author need not know.
         command.arg("-Zcrate-attr=feature(abi_ptx, asm_experimental_arch)");
+        // Arrays live in registers only if the loops over them are unrolled, and local memory costs more than code.
+        command.arg("-Cllvm-args=-unroll-threshold=3000");
         // Without `link` rustc skips link-time optimisation between crates; there is nothing to link.
         command.arg(format!("-Clinker={}", do_nothing()));
         command
