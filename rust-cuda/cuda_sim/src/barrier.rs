@@ -4,69 +4,106 @@ use std::collections::{HashMap, VecDeque};
 use std::ptr;
 
 use crate::fault::FaultKind;
-use crate::fiber::{BarrierWait, Thread, Wait};
+use crate::fiber::{Fiber, State};
 
-/// Results of a barrier that counts its threads' predicates: the count, and whether all held.
-fn reduce(waits: &[(usize, BarrierWait)]) -> u64 {
-    waits.iter().filter(|(_, w)| w.predicate).count() as u64
+/// The barriers of a block. When all its threads have ended nobody waits, so the next block finds them fresh.
+#[derive(Default)]
+pub(crate) struct Barriers {
+    slots: [Slot; BARRIERS as usize],
 }
 
-/// The barriers of the block at which every thread has arrived let their threads go on. Whether any did.
-///
-/// A thread that ended without coming to a barrier of the whole block makes it a divergent one, as do threads that
-/// came to it on different source lines.
-pub(crate) fn release(threads: &[Box<Thread>], arrived: &mut [u32; 16]) -> Result<bool, (usize, FaultKind)> {
-    let mut by_id: [Vec<(usize, BarrierWait)>; 16] = Default::default();
-    for (index, thread) in threads.iter().enumerate() {
-        if let Wait::Barrier(wait) = thread.wait.get() {
-            by_id[wait.id as usize % 16].push((index, wait));
-        }
-    }
-    let mut released = false;
-    for (id, waits) in by_id.iter().enumerate() {
-        let Some(&(first, one)) = waits.first() else { continue };
-        if let Some((other, w)) = waits.iter().find(|(_, w)| w.expected != one.expected) {
-            let detail = format!(
-                "barrier {id} is waited for with {} threads at {} and with {} at {} (thread {other})",
-                count(one.expected),
-                one.at,
-                count(w.expected),
-                w.at
-            );
-            return Err((first, FaultKind::DivergentBarrier { detail }));
-        }
-        let expected = one.expected.unwrap_or(threads.len() as u32);
-        if one.expected.is_none()
-            && let Some((other, w)) = waits.iter().find(|(_, w)| w.at != one.at)
-        {
-            let detail = format!("thread {first} waits at {}, thread {other} at {}", one.at, w.at);
-            return Err((first, FaultKind::DivergentBarrier { detail }));
-        }
-        let here = waits.len() as u32 + arrived[id];
-        if here > expected {
-            let detail = format!("barrier {id} is for {expected} threads, {here} have come to it");
-            return Err((first, FaultKind::DivergentBarrier { detail }));
-        }
-        if here == expected {
-            let result = reduce(waits);
-            for (index, _) in waits {
-                threads[*index].result.set(result);
-                threads[*index].wait.set(Wait::Ready);
+/// Barriers of a block.
+pub(crate) const BARRIERS: u32 = 16;
+
+/// One barrier: who waits at it, and for how many.
+#[derive(Default)]
+struct Slot {
+    waiting: Vec<usize>,
+    true_predicates: u64,
+}
+
+impl Barriers {
+    /// Thread `index` has come to a barrier.
+    pub fn join(&mut self, fibers: &[Fiber], index: usize) -> Result<(), (usize, FaultKind)> {
+        let (wait, at) = (fibers[index].thread().barrier.get(), fibers[index].thread().at.get());
+        let slot = &mut self.slots[wait.id as usize];
+        if let Some(&first) = slot.waiting.first() {
+            let (one, one_at) = (fibers[first].thread().barrier.get(), fibers[first].thread().at.get());
+            let detail = if one.expected != wait.expected {
+                format!(
+                    "barrier {} is waited for with {} threads at {one_at} and with {} at {at} (thread {index})",
+                    wait.id,
+                    count(one.expected),
+                    count(wait.expected)
+                )
+            } else if wait.expected.is_none() && one_at != at {
+                format!("thread {first} waits at {one_at}, thread {index} at {at}")
+            } else {
+                String::new()
+            };
+            if !detail.is_empty() {
+                return Err((first, FaultKind::DivergentBarrier { detail }));
             }
-            arrived[id] = 0;
-            released = true;
-        } else if one.expected.is_none()
-            && let Some(ended) = threads.iter().position(|t| matches!(t.wait.get(), Wait::Ended))
-        {
-            let detail = format!(
-                "{} of {expected} threads wait, thread {ended} has ended without coming to it",
-                waits.len()
-            );
-            return Err((first, FaultKind::DivergentBarrier { detail }));
         }
+        slot.waiting.push(index);
+        slot.true_predicates += u64::from(wait.predicate);
+        Ok(())
     }
-    Ok(released)
+
+    /// The threads at barriers that all have come to go on: each is given to `released`.
+    ///
+    /// `arrived` counts the threads that came without waiting, and for how many. A thread that ended without coming
+    /// to a barrier of the whole block makes it a divergent one.
+    pub fn release(
+        &mut self,
+        fibers: &[Fiber],
+        arrived: &mut Arrivals,
+        mut released: impl FnMut(usize),
+    ) -> Result<(), (usize, FaultKind)> {
+        for (id, slot) in self.slots.iter_mut().enumerate() {
+            let (arrivals, arrivals_expected) = arrived[id];
+            let Some(&first) = slot.waiting.first() else {
+                if arrivals > 0 && arrivals >= arrivals_expected {
+                    arrived[id] = (0, 0);
+                }
+                continue;
+            };
+            let expected = fibers[first].thread().barrier.get().expected;
+            let all = expected.unwrap_or(fibers.len() as u32);
+            let here = slot.waiting.len() as u32 + arrivals;
+            if arrivals > 0 && arrivals_expected != all {
+                let detail = format!(
+                    "barrier {id} is waited for with {all} threads and arrived at with {arrivals_expected}"
+                );
+                return Err((first, FaultKind::DivergentBarrier { detail }));
+            }
+            if here > all {
+                let detail = format!("barrier {id} is for {all} threads, {here} have come to it");
+                return Err((first, FaultKind::DivergentBarrier { detail }));
+            }
+            if here == all {
+                for index in slot.waiting.drain(..) {
+                    let thread = fibers[index].thread();
+                    thread.result.set(slot.true_predicates);
+                    thread.state.set(State::Ready);
+                    released(index);
+                }
+                slot.true_predicates = 0;
+                arrived[id] = (0, 0);
+            } else if expected.is_none()
+                && let Some(ended) = fibers.iter().position(|f| f.thread().state.get() == State::Ended)
+            {
+                let detail =
+                    format!("{here} of {all} threads wait, thread {ended} has ended without coming to it");
+                return Err((first, FaultKind::DivergentBarrier { detail }));
+            }
+        }
+        Ok(())
+    }
 }
+
+/// For each barrier, how many threads came without waiting, and for how many it then is.
+pub(crate) type Arrivals = [(u32, u32); BARRIERS as usize];
 
 fn count(expected: Option<u32>) -> String {
     expected.map_or_else(|| "all".to_owned(), |n| n.to_string())
@@ -101,6 +138,12 @@ pub(crate) struct AsyncCopies {
 }
 
 impl AsyncCopies {
+    /// Forgets everything, for the next thread.
+    pub fn clear(&mut self) {
+        self.open.clear();
+        self.groups.clear();
+    }
+
     pub fn start(&mut self, copy: Copy) {
         self.open.push(copy);
     }
@@ -146,6 +189,11 @@ impl MBarrier {
 pub(crate) struct MBarriers(HashMap<usize, MBarrier>);
 
 impl MBarriers {
+    /// Forgets everything, for the next block.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     fn get(&mut self, address: usize) -> Result<&mut MBarrier, FaultKind> {
         self.0
             .get_mut(&address)

@@ -2,15 +2,15 @@
 
 use std::alloc::{self, Layout};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::panic::Location;
 use std::ptr::NonNull;
 
-use crate::barrier::{self, MBarriers};
+use crate::barrier::{Arrivals, Barriers, MBarriers};
 use crate::fault::{Fault, FaultKind, SourceLine, source_line};
-use crate::fiber::{Fiber, StackPool, Thread, Wait};
+use crate::fiber::{Fiber, FiberPool, State};
 use crate::grid::{Grid, Order};
 use crate::memory::POISON;
-use crate::warp::{self, WARP};
+use crate::warp::{self, Lanes, WARP};
 
 const SHARED_ALIGN: usize = 1024;
 
@@ -27,9 +27,15 @@ impl Shared {
         // SAFETY: the layout's size is not zero.
         let pointer = unsafe { alloc::alloc(layout) };
         let Some(pointer) = NonNull::new(pointer) else { alloc::handle_alloc_error(layout) };
+        let shared = Self { pointer, layout, bytes };
+        shared.poison();
+        shared
+    }
+
+    /// Forgets what was written, for the next block.
+    fn poison(&self) {
         // SAFETY: the allocation has `layout.size()` bytes.
-        unsafe { pointer.as_ptr().write_bytes(POISON, layout.size()) };
-        Self { pointer, layout, bytes }
+        unsafe { self.pointer.as_ptr().write_bytes(POISON, self.layout.size()) };
     }
 
     pub fn as_ptr(&self) -> *mut u8 {
@@ -53,165 +59,236 @@ impl Drop for Shared {
     }
 }
 
-/// A block that is running.
-pub(crate) struct Block {
+/// What the threads of a block see of it.
+pub(crate) struct View {
     pub grid: *const Grid,
-    pub index: [u32; 3],
+    pub index: Cell<[u32; 3]>,
     pub dynamic: Shared,
-    /// The static arrays, by the place that declares them.
-    pub arrays: RefCell<HashMap<usize, Shared>>,
+    /// The static arrays, by the place that declares them. A kernel has few.
+    arrays: RefCell<Vec<(usize, Shared)>>,
     pub mbarriers: RefCell<MBarriers>,
     /// Threads that came to a named barrier without waiting at it.
-    pub arrived: Cell<[u32; 16]>,
-    threads: Vec<Box<Thread>>,
+    pub arrived: Cell<Arrivals>,
+}
+
+impl View {
+    /// Whether shared memory holds the whole range.
+    pub fn covers(&self, address: usize, bytes: usize) -> bool {
+        self.dynamic.covers(address, bytes)
+            || self.arrays.borrow().iter().any(|(_, a)| a.covers(address, bytes))
+    }
+
+    /// The static array declared at `site`.
+    pub fn array(&self, site: usize, bytes: usize) -> *mut u8 {
+        let mut arrays = self.arrays.borrow_mut();
+        if let Some((_, array)) = arrays.iter().find(|(s, _)| *s == site) {
+            return array.as_ptr();
+        }
+        let array = Shared::new(bytes);
+        let pointer = array.as_ptr();
+        arrays.push((site, array));
+        pointer
+    }
+}
+
+/// Room for a block to run in: its threads, and what they share. Runs one block of a launch after the other.
+pub(crate) struct Block {
+    /// Before what the fibers point to.
     fibers: Vec<Fiber>,
+    view: Box<View>,
+    barriers: Barriers,
+    lanes: Vec<Lanes>,
+    /// The order in which the warps run.
     warps: Vec<usize>,
+    alive: usize,
+    /// Looks in vain since a thread last did something else.
+    looks: u64,
 }
 
 impl Block {
-    /// # Safety
-    /// `grid` and `kernel` must outlive the block.
-    pub unsafe fn new(
-        stacks: &mut StackPool,
-        grid: &Grid,
-        index: [u32; 3],
-        kernel: *const dyn Fn(),
-    ) -> std::io::Result<Box<Self>> {
-        let [nx, ny, nz] = grid.block_dim;
-        let count = nx * ny * nz;
-        let threads: Vec<_> =
-            (0..count).map(|i| Box::new(Thread::new([i % nx, i / nx % ny, i / (nx * ny)], i))).collect();
-        let mut block = Box::new(Self {
-            grid,
-            index,
-            dynamic: Shared::new(grid.shared_bytes),
-            arrays: RefCell::default(),
-            mbarriers: RefCell::default(),
-            arrived: Cell::new([0; 16]),
-            threads,
-            fibers: Vec::with_capacity(count as usize),
-            warps: (0..count.div_ceil(WARP) as usize).collect(),
-        });
-        let this: *const Block = &*block;
-        for thread in &mut block.threads {
-            thread.block = this;
-            // SAFETY: the thread is boxed and the block owns both it and the fiber, which is declared after it but
-            // resumed only by the block; the kernel outlives the block.
-            block.fibers.push(unsafe { Fiber::new(stacks, &**thread, kernel)? });
-        }
-        Ok(block)
+    pub fn new(pool: &mut FiberPool, grid: &Grid) -> std::io::Result<Self> {
+        let count = grid.threads();
+        let warps = count.div_ceil(WARP as usize);
+        Ok(Self {
+            fibers: pool.take(count)?,
+            view: Box::new(View {
+                grid,
+                index: Cell::default(),
+                dynamic: Shared::new(grid.shared_bytes),
+                arrays: RefCell::default(),
+                mbarriers: RefCell::default(),
+                arrived: Cell::default(),
+            }),
+            barriers: Barriers::default(),
+            lanes: vec![Lanes::default(); warps],
+            warps: (0..warps).collect(),
+            alive: 0,
+            looks: 0,
+        })
     }
 
-    /// Whether shared memory holds the whole range.
-    pub fn covers(&self, address: usize, bytes: usize) -> bool {
-        self.dynamic.covers(address, bytes) || self.arrays.borrow().values().any(|a| a.covers(address, bytes))
+    /// Gives the threads' fibers back, for the next launch.
+    pub fn give_back(self, pool: &mut FiberPool) {
+        pool.give_back(self.fibers);
+    }
+
+    /// Makes this the block of `index`, about to run.
+    ///
+    /// # Safety
+    /// The grid that the block was made with, and `kernel`, must live until the block has ended or is dropped.
+    pub unsafe fn start(&mut self, index: [u32; 3], kernel: *const dyn Fn()) {
+        let view = &self.view;
+        view.index.set(index);
+        view.dynamic.poison();
+        view.arrays.borrow().iter().for_each(|(_, array)| array.poison());
+        view.mbarriers.borrow_mut().clear();
+        view.arrived.set(Arrivals::default());
+        // SAFETY: the grid lives, as the caller promises.
+        let [nx, ny, _] = unsafe { (*view.grid).block_dim };
+        let view: *const View = &**view;
+        for (i, fiber) in self.fibers.iter_mut().enumerate() {
+            let i = i as u32;
+            // SAFETY: the block owns view and fibers, and drops the fibers first; the kernel lives.
+            unsafe { fiber.start([i % nx, i / nx % ny, i / (nx * ny)], i, view, kernel) };
+        }
+        self.alive = self.fibers.len();
+        for (w, lanes) in self.lanes.iter_mut().enumerate() {
+            let there = (self.fibers.len() - w * WARP as usize).min(WARP as usize);
+            let alive = u32::MAX >> (WARP as usize - there);
+            *lanes = Lanes { alive, ready: alive, spinning: 0, meeting: 0 };
+        }
+        self.looks = 0;
     }
 
     pub fn ended(&self) -> bool {
-        self.threads.iter().all(|t| matches!(t.wait.get(), Wait::Ended))
+        self.alive == 0
+    }
+
+    /// How often threads have looked in vain since one last did something else.
+    pub fn looks(&self) -> u64 {
+        self.looks
     }
 
     /// Runs every thread as far as it goes without the other blocks. Whether anything happened but spinning.
-    pub fn run(&mut self, stacks: &mut StackPool, order: &mut Order) -> Result<bool, Fault> {
+    pub fn run(&mut self, order: &mut Order) -> Result<bool, Fault> {
         let mut progress = false;
         loop {
-            let mut again = false;
             order.shuffle(&mut self.warps);
             for w in 0..self.warps.len() {
-                again |= self.run_warp(self.warps[w], stacks, order)?;
+                progress |= self.run_warp(self.warps[w], order)?;
             }
-            let mut arrived = self.arrived.get();
-            let released =
-                barrier::release(&self.threads, &mut arrived).map_err(|(i, kind)| self.fault(i, kind))?;
-            self.arrived.set(arrived);
-            progress |= again | released;
+            let mut arrived = self.view.arrived.get();
+            let (lanes, mut released) = (&mut self.lanes, false);
+            let result = self.barriers.release(&self.fibers, &mut arrived, |i| {
+                lanes[i / WARP as usize].ready |= 1 << (i % WARP as usize);
+                released = true;
+            });
+            result.map_err(|(i, kind)| self.fault(i, kind))?;
+            self.view.arrived.set(arrived);
+            progress |= released;
             if !released {
                 return Ok(progress);
             }
         }
     }
 
-    fn run_warp(&mut self, warp: usize, stacks: &mut StackPool, order: &mut Order) -> Result<bool, Fault> {
+    /// Runs a warp's lanes as far as they go without the others. Those that spin get one look.
+    fn run_warp(&mut self, warp: usize, order: &mut Order) -> Result<bool, Fault> {
         let first = warp * WARP as usize;
-        let end = (first + WARP as usize).min(self.threads.len());
         let mut progress = false;
-        let mut spinning = false;
+        let mut look = self.lanes[warp].spinning;
         loop {
-            let mut ran = false;
-            let count = end - first;
-            let start = order.below(count);
-            for k in 0..count {
-                let i = first + (start + k) % count;
-                let spins = match self.threads[i].wait.get() {
-                    Wait::Ready => false,
-                    // One look a round: what it waits for comes from elsewhere.
-                    Wait::Spin(_) if !spinning => true,
-                    _ => continue,
-                };
-                let thread: *const Thread = &*self.threads[i];
-                let writes = crate::device::writes();
-                self.threads[i].wait.set(Wait::Ready);
-                let ended = crate::device::enter(thread, || self.fibers[i].resume(stacks));
-                if let Some((kind, line)) = self.threads[i].take_fault() {
-                    return Err(self.fault_at(i, kind, line));
-                }
-                if ended {
-                    self.threads[i].wait.set(Wait::Ended);
-                }
-                let still_spins = spins && matches!(self.threads[i].wait.get(), Wait::Spin(_));
-                if !still_spins || crate::device::writes() != writes {
-                    progress = true;
-                }
-                ran |= !matches!(self.threads[i].wait.get(), Wait::Spin(_));
-            }
-            spinning = true;
-            let released = warp::release(&self.threads[first..end])
-                .map_err(|(lane, kind)| self.fault(first + lane, kind))?;
-            progress |= released;
-            if !ran && !released {
+            let run = self.lanes[warp].ready | look;
+            if run == 0 {
                 return Ok(progress);
             }
-            if !released && !self.threads[first..end].iter().any(|t| matches!(t.wait.get(), Wait::Ready)) {
-                return Ok(progress);
+            let start = order.below(WARP as usize);
+            for k in warp::lanes(run.rotate_right(start as u32)) {
+                let lane = (start + k) % WARP as usize;
+                progress |= self.run_thread(first + lane, look & (1 << lane) != 0)?;
+            }
+            look = 0;
+            if self.lanes[warp].meeting != 0 {
+                let end = (first + WARP as usize).min(self.fibers.len());
+                let released = warp::release(&self.fibers[first..end], &self.lanes[warp])
+                    .map_err(|(lane, kind)| self.fault(first + lane, kind))?;
+                self.lanes[warp].meeting &= !released;
+                self.lanes[warp].ready |= released;
             }
         }
     }
 
-    /// What a block waits for that does not go on: the first waiting thread and a description.
-    pub fn stuck(&self) -> Option<(usize, String)> {
-        let (index, text) = self.threads.iter().enumerate().find_map(|(i, t)| match t.wait.get() {
-            Wait::Spin(at) => Some((i, format!("polls a value that nobody changes, at {at}"))),
-            Wait::Barrier(w) => Some((
-                i,
-                format!(
-                    "waits at barrier {} ({} threads), at {}",
-                    w.id,
-                    w.expected.map_or("all".into(), |n| n.to_string()),
-                    w.at
-                ),
-            )),
-            Wait::Warp(w) => {
-                Some((i, format!("waits in {} for the lanes {:#010x}, at {}", w.operation, w.mask, w.at)))
+    /// Runs a thread until it waits. Whether it did anything but look in vain.
+    fn run_thread(&mut self, index: usize, looks: bool) -> Result<bool, Fault> {
+        let (warp, bit) = (index / WARP as usize, 1 << (index % WARP as usize));
+        let writes = crate::device::writes();
+        let fiber = &mut self.fibers[index];
+        let thread: *const _ = fiber.thread();
+        crate::device::enter(thread, || fiber.resume());
+        let thread = self.fibers[index].thread();
+        let state = thread.state.get();
+        let lanes = &mut self.lanes[warp];
+        lanes.ready &= !bit;
+        lanes.spinning &= !bit;
+        match state {
+            State::Ready => lanes.ready |= bit,
+            State::Spin => lanes.spinning |= bit,
+            State::Warp => lanes.meeting |= bit,
+            State::Barrier => {
+                self.barriers.join(&self.fibers, index).map_err(|(i, kind)| self.fault(i, kind))?;
             }
-            Wait::Ready | Wait::Ended => None,
-        })?;
-        let waiting = self.threads.iter().filter(|t| !matches!(t.wait.get(), Wait::Ended)).count();
-        Some((index, format!("thread {index} {text}; {waiting} threads of the block have not ended")))
+            State::Ended => {
+                lanes.alive &= !bit;
+                self.alive -= 1;
+                if let Some((kind, line)) = thread.take_fault() {
+                    return Err(self.fault_at(index, kind, line));
+                }
+            }
+        }
+        if state != State::Spin {
+            self.looks = 0;
+            return Ok(true);
+        }
+        self.looks += u64::from(looks);
+        // What it read for the first time since the last write was news to it.
+        Ok(!looks || thread.result.get() != 0 || crate::device::writes() != writes)
     }
 
+    /// What a block waits for that does not go on: the first waiting thread and a description.
+    pub fn stuck(&self) -> Option<(usize, String)> {
+        let (index, text) = self.fibers.iter().enumerate().find_map(|(i, fiber)| {
+            let t = fiber.thread();
+            let at = t.at.get();
+            match t.state.get() {
+                State::Spin => Some((i, format!("polls a value that nobody changes as it needs, at {at}"))),
+                State::Barrier => {
+                    let wait = t.barrier.get();
+                    let expected = wait.expected.map_or("all".into(), |n| n.to_string());
+                    Some((i, format!("waits at barrier {} ({expected} threads), at {at}", wait.id)))
+                }
+                State::Warp => {
+                    let wait = t.warp.get();
+                    Some((
+                        i,
+                        format!("waits in {} for the lanes {:#010x}, at {at}", wait.operation, wait.mask),
+                    ))
+                }
+                State::Ready | State::Ended => None,
+            }
+        })?;
+        Some((index, format!("thread {index} {text}; {} threads of the block have not ended", self.alive)))
+    }
+
+    /// The mistake of a thread that waits.
     pub fn fault(&self, thread: usize, kind: FaultKind) -> Fault {
-        let line = match self.threads[thread].wait.get() {
-            Wait::Spin(at) => Some(source_line(at)),
-            Wait::Barrier(w) => Some(source_line(w.at)),
-            Wait::Warp(w) => Some(source_line(w.at)),
-            Wait::Ready | Wait::Ended => None,
-        };
-        self.fault_at(thread, kind, line)
+        let at: &Location<'_> = self.fibers[thread].thread().at.get();
+        self.fault_at(thread, kind, Some(source_line(at)))
     }
 
     fn fault_at(&self, thread: usize, kind: FaultKind, location: Option<SourceLine>) -> Fault {
         // SAFETY: the grid outlives its blocks.
-        let kernel = unsafe { (*self.grid).kernel.clone() };
-        Fault { kernel, block: self.index, thread: self.threads[thread].index, location, kind }
+        let kernel = unsafe { (*self.view.grid).kernel.clone() };
+        let thread = self.fibers[thread].thread().index.get();
+        Fault { kernel, block: self.view.index.get(), thread, location, kind }
     }
 }

@@ -7,12 +7,12 @@ use std::panic::{self, Location};
 use std::ptr;
 use std::rc::Rc;
 
-use crate::barrier::Copy;
-use crate::block::{Block, Shared};
+use crate::barrier::{BARRIERS, Copy};
+use crate::block::View;
 use crate::fault::{Access, FaultKind, Raised, source_line};
-use crate::fiber::{BarrierWait, Thread, Wait};
+use crate::fiber::{BarrierWait, State, Thread};
 use crate::grid::Grid;
-use crate::warp::{Combine, WarpWait};
+use crate::warp::{Combine, Gathered, Offer, WarpWait};
 
 thread_local! {
     static CURRENT: Cell<*const Thread> = const { Cell::new(ptr::null()) };
@@ -49,9 +49,9 @@ fn thread<'a>() -> &'a Thread {
 }
 
 #[inline]
-fn block<'a>() -> &'a Block {
-    // SAFETY: a thread's block owns the thread.
-    unsafe { &*thread().block }
+fn block<'a>() -> &'a View {
+    // SAFETY: a thread that runs has a block, which outlives it.
+    unsafe { &*thread().view.get() }
 }
 
 #[inline]
@@ -68,13 +68,13 @@ fn raise(kind: FaultKind) -> ! {
 /// `threadIdx`.
 #[inline]
 pub fn thread_idx() -> [u32; 3] {
-    thread().index
+    thread().index.get()
 }
 
 /// `blockIdx`.
 #[inline]
 pub fn block_idx() -> [u32; 3] {
-    block().index
+    block().index.get()
 }
 
 /// `blockDim`.
@@ -99,18 +99,38 @@ pub fn lane() -> u32 {
 /// a true predicate.
 #[track_caller]
 pub fn barrier(id: u32, expected: Option<u32>, predicate: bool) -> u32 {
+    check_barrier(id, expected);
     let t = thread();
-    t.suspend(Wait::Barrier(BarrierWait { id, expected, predicate, at: Location::caller() }));
+    t.barrier.set(BarrierWait { id, expected, predicate });
+    t.suspend(State::Barrier, Location::caller());
     t.result.get() as u32
 }
 
-/// Counts as having come to barrier `id`, without waiting.
+/// Counts as having come to barrier `id` of `expected` threads, without waiting.
 #[track_caller]
-pub fn barrier_arrive(id: u32) {
+pub fn barrier_arrive(id: u32, expected: u32) {
+    check_barrier(id, Some(expected));
     let mut arrived = block().arrived.get();
-    arrived[id as usize % 16] += 1;
+    let (count, before) = &mut arrived[id as usize];
+    if *count > 0 && *before != expected {
+        let text = format!("barrier {id} is arrived at for {before} threads and for {expected}");
+        raise(FaultKind::BadBarrier(text));
+    }
+    (*count, *before) = (*count + 1, expected);
     block().arrived.set(arrived);
     wrote();
+}
+
+#[track_caller]
+fn check_barrier(id: u32, expected: Option<u32>) {
+    if id >= BARRIERS {
+        raise(FaultKind::BadBarrier(format!("a block has the barriers 0 to {}, not {id}", BARRIERS - 1)));
+    }
+    if let Some(n) = expected
+        && (n == 0 || !n.is_multiple_of(crate::WARP))
+    {
+        raise(FaultKind::BadBarrier(format!("barrier {id} must wait for whole warps, not for {n} threads")));
+    }
 }
 
 /// Meets the lanes of `mask` in an operation; gives what `combine` makes of their values for this lane.
@@ -118,25 +138,36 @@ pub fn barrier_arrive(id: u32) {
 #[inline]
 pub fn warp(mask: u32, operation: &'static str, value: u64, argument: u32, combine: Combine) -> u64 {
     let t = thread();
-    let at = Location::caller();
-    t.suspend(Wait::Warp(WarpWait { mask, operation, value, argument, combine: Some(combine), at }));
+    t.warp.set(WarpWait { mask, operation, value, argument, combine: Some(combine) });
+    t.suspend(State::Warp, Location::caller());
     t.result.get()
 }
 
 /// Meets all lanes of the warp and gives what each offers, in lane order.
 #[track_caller]
-pub fn warp_gather(operation: &'static str, offered: Vec<u32>) -> Rc<Vec<Vec<u32>>> {
+pub fn warp_gather(operation: &'static str, offered: Offer) -> Rc<Gathered> {
     let t = thread();
-    t.offered.replace(offered);
-    let at = Location::caller();
-    t.suspend(Wait::Warp(WarpWait { mask: !0, operation, value: 0, argument: 0, combine: None, at }));
+    t.offered.set(offered);
+    t.warp.set(WarpWait { mask: !0, operation, value: 0, argument: 0, combine: None });
+    t.suspend(State::Warp, Location::caller());
     t.gathered.take().unwrap_or_default()
 }
 
-/// Lets the others run: the caller polls for a write of theirs.
+/// Lets the others run: the caller reads what they may write, and may do so until they do.
 #[track_caller]
-pub fn spin() {
-    thread().suspend(Wait::Spin(Location::caller()));
+pub fn poll(address: usize) {
+    let t = thread();
+    t.result.set(t.sees_first(address, writes()).into());
+    t.suspend(State::Spin, Location::caller());
+}
+
+/// Like [`poll`] when the caller read the same address the last time: then it may be waiting.
+#[track_caller]
+#[inline]
+pub fn reread(address: usize) {
+    if thread().reread.replace(address) == address {
+        poll(address);
+    }
 }
 
 /// A write was made that others may poll for.
@@ -161,7 +192,7 @@ pub fn check(address: usize, bytes: usize, align: usize, access: Access) {
 
 /// The block's copy of the static shared array declared at `site`.
 pub fn shared_array(site: usize, bytes: usize) -> *mut u8 {
-    block().arrays.borrow_mut().entry(site).or_insert_with(|| Shared::new(bytes)).as_ptr()
+    block().array(site, bytes)
 }
 
 /// The block's dynamic shared memory and its size in bytes.

@@ -73,6 +73,17 @@ pub enum FaultKind {
         /// How much there is.
         limit: u64,
     },
+    /// The launch has no blocks or no threads.
+    #[error("the launch has no threads: its grid is {grid:?}, its block {block:?}")]
+    EmptyLaunch {
+        /// Blocks in x, y, z.
+        grid: [u32; 3],
+        /// Threads of a block in x, y, z.
+        block: [u32; 3],
+    },
+    /// A barrier is used as no GPU can.
+    #[error("{0}")]
+    BadBarrier(String),
     /// Threads of a block wait at different barriers, or some wait while others have ended.
     #[error("divergent barrier: {detail}")]
     DivergentBarrier {

@@ -1,6 +1,8 @@
 //! A GPU thread as a fiber: a stack, and what the thread waits for.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::convert::Infallible;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::ptr;
 use std::rc::Rc;
@@ -9,93 +11,110 @@ use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use crate::barrier::AsyncCopies;
-use crate::block::Block;
+use crate::block::View;
 use crate::fault::{self, FaultKind, SourceLine};
-use crate::warp::WarpWait;
+use crate::warp::{Gathered, Offer, WarpWait};
 
 /// Enough for optimised and unoptimised kernels and a panic's formatting; only touched pages take memory.
 const STACK_BYTES: usize = 256 << 10;
 
-/// Stacks of fibers that have ended.
-#[derive(Default)]
-pub(crate) struct StackPool(Vec<DefaultStack>);
-
-impl StackPool {
-    fn take(&mut self) -> std::io::Result<DefaultStack> {
-        self.0.pop().map_or_else(|| DefaultStack::new(STACK_BYTES), Ok)
-    }
-
-    fn give_back(&mut self, stack: DefaultStack) {
-        self.0.push(stack);
-    }
-}
-
-/// What a suspended thread waits for.
-#[derive(Clone, Copy)]
-pub(crate) enum Wait {
-    /// Nothing: it may run.
+/// Why a thread does not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It may: it waits for its turn only.
     Ready,
-    /// Another thread's write: it may run, but running it is not progress.
-    Spin(&'static Location<'static>),
-    /// A barrier of its block.
-    Barrier(BarrierWait),
-    /// The other lanes that its operation names.
-    Warp(WarpWait),
-    /// Nothing any more.
+    /// It polls another thread's write: it may run, but running it is not progress.
+    Spin,
+    /// It waits at a barrier of its block.
+    Barrier,
+    /// It waits for the other lanes that its operation names.
+    Warp,
+    /// It has ended.
     Ended,
 }
 
 /// A thread at a barrier of its block.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct BarrierWait {
     pub id: u32,
     /// How many threads the barrier waits for; `None`: all of the block.
     pub expected: Option<u32>,
     pub predicate: bool,
-    pub at: &'static Location<'static>,
+}
+
+/// The addresses that a thread has read since anybody last wrote: reading one of them again is waiting.
+#[derive(Default)]
+struct Seen {
+    writes: u64,
+    addresses: HashSet<usize>,
 }
 
 /// One GPU thread, as the fiber that runs it and the scheduler both see it.
 pub(crate) struct Thread {
-    pub index: [u32; 3],
-    pub linear: u32,
-    pub block: *const Block,
-    pub wait: Cell<Wait>,
+    pub index: Cell<[u32; 3]>,
+    pub linear: Cell<u32>,
+    pub view: Cell<*const View>,
+    pub state: Cell<State>,
+    /// Where the thread waits.
+    pub at: Cell<&'static Location<'static>>,
+    pub barrier: Cell<BarrierWait>,
+    pub warp: Cell<WarpWait>,
     /// What the operation that the thread waited for gave.
     pub result: Cell<u64>,
-    pub gathered: RefCell<Option<Rc<Vec<Vec<u32>>>>>,
+    pub gathered: Cell<Option<Rc<Gathered>>>,
     /// What the thread offers to the other lanes of a gather.
-    pub offered: RefCell<Vec<u32>>,
+    pub offered: Cell<Offer>,
     pub copies: RefCell<AsyncCopies>,
+    seen: RefCell<Seen>,
+    /// The address that the thread read last past its caches.
+    pub reread: Cell<usize>,
+    kernel: Cell<Option<*const dyn Fn()>>,
     yielder: Cell<*const Yielder<(), ()>>,
     fault: RefCell<Option<(FaultKind, Option<SourceLine>)>>,
 }
 
 impl Thread {
-    pub fn new(index: [u32; 3], linear: u32) -> Self {
+    fn new() -> Self {
         Self {
-            index,
-            linear,
-            block: ptr::null(),
-            wait: Cell::new(Wait::Ready),
-            result: Cell::new(0),
-            gathered: RefCell::new(None),
-            offered: RefCell::default(),
+            index: Cell::default(),
+            linear: Cell::default(),
+            view: Cell::new(ptr::null()),
+            state: Cell::new(State::Ended),
+            at: Cell::new(Location::caller()),
+            barrier: Cell::default(),
+            warp: Cell::default(),
+            result: Cell::default(),
+            gathered: Cell::default(),
+            offered: Cell::default(),
             copies: RefCell::default(),
+            seen: RefCell::default(),
+            reread: Cell::default(),
+            kernel: Cell::default(),
             yielder: Cell::new(ptr::null()),
-            fault: RefCell::new(None),
+            fault: RefCell::default(),
         }
     }
 
     pub fn lane(&self) -> u32 {
-        self.linear % crate::WARP
+        self.linear.get() % crate::WARP
     }
 
     /// Lets other threads run until the scheduler resumes this one.
-    pub fn suspend(&self, wait: Wait) {
-        self.wait.set(wait);
+    pub fn suspend(&self, state: State, at: &'static Location<'static>) {
+        self.at.set(at);
+        self.state.set(state);
         // SAFETY: called from within the fiber, whose yielder lives as long as the fiber's stack.
         unsafe { (*self.yielder.get()).suspend(()) };
+    }
+
+    /// Whether the thread reads `address` for the first time since anybody wrote. `writes` counts the writes.
+    pub fn sees_first(&self, address: usize, writes: u64) -> bool {
+        let mut seen = self.seen.borrow_mut();
+        if seen.writes != writes {
+            seen.writes = writes;
+            seen.addresses.clear();
+        }
+        seen.addresses.insert(address)
     }
 
     pub fn take_fault(&self) -> Option<(FaultKind, Option<SourceLine>)> {
@@ -103,51 +122,88 @@ impl Thread {
     }
 }
 
-/// The fiber that runs one thread of a kernel.
-pub(crate) struct Fiber(Option<Coroutine<(), (), (), DefaultStack>>);
+/// A stack that runs one thread of a kernel after the other, and the thread it runs.
+pub(crate) struct Fiber {
+    /// Before the thread, which the stack points to.
+    coroutine: Coroutine<(), (), Infallible, DefaultStack>,
+    thread: Box<Thread>,
+}
 
 impl Fiber {
-    /// # Safety
-    /// `thread` and `kernel` must outlive the fiber.
-    pub unsafe fn new(
-        stacks: &mut StackPool,
-        thread: *const Thread,
-        kernel: *const dyn Fn(),
-    ) -> std::io::Result<Self> {
-        let body = move |yielder: &Yielder<(), ()>, ()| {
-            // SAFETY: both outlive the fiber, as the caller promised.
-            let (thread, kernel) = unsafe { (&*thread, &*kernel) };
+    fn new() -> std::io::Result<Self> {
+        let thread = Box::new(Thread::new());
+        let shared: *const Thread = &*thread;
+        let body = move |yielder: &Yielder<(), ()>, ()| -> Infallible {
+            // SAFETY: the fiber owns the thread in a box, and drops the stack first.
+            let thread = unsafe { &*shared };
             thread.yielder.set(yielder);
-            if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(kernel)) {
-                thread.fault.replace(Some(fault::from_payload(payload)));
+            loop {
+                if let Some(kernel) = thread.kernel.take() {
+                    // SAFETY: the launch that started this thread borrows the kernel until the thread has ended.
+                    let kernel = unsafe { &*kernel };
+                    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(kernel)) {
+                        thread.fault.replace(Some(fault::from_payload(payload)));
+                    }
+                }
+                thread.suspend(State::Ended, Location::caller());
             }
         };
-        // SAFETY: as above: what the body captures outlives the fiber.
-        let coroutine = unsafe { Coroutine::with_stack_unchecked(stacks.take()?, body) };
-        Ok(Self(Some(coroutine)))
+        // SAFETY: as above: what the body captures outlives the stack.
+        let coroutine = unsafe { Coroutine::with_stack_unchecked(DefaultStack::new(STACK_BYTES)?, body) };
+        Ok(Self { coroutine, thread })
     }
 
-    /// Runs the thread until it waits or ends; whether it has ended.
-    pub fn resume(&mut self, stacks: &mut StackPool) -> bool {
-        let Some(coroutine) = self.0.as_mut() else { return true };
-        match coroutine.resume(()) {
-            CoroutineResult::Yield(()) => false,
-            CoroutineResult::Return(()) => {
-                if let Some(ended) = self.0.take() {
-                    stacks.give_back(ended.into_stack());
-                }
-                true
-            }
+    /// Makes the fiber the thread of this index, ready to run the kernel.
+    ///
+    /// # Safety
+    /// `view` and `kernel` must live until the thread has ended or the fiber is dropped.
+    pub unsafe fn start(&mut self, index: [u32; 3], linear: u32, view: *const View, kernel: *const dyn Fn()) {
+        let thread = &self.thread;
+        thread.index.set(index);
+        thread.linear.set(linear);
+        thread.view.set(view);
+        thread.kernel.set(Some(kernel));
+        thread.copies.borrow_mut().clear();
+        thread.reread.set(0);
+        thread.state.set(State::Ready);
+    }
+
+    pub fn thread(&self) -> &Thread {
+        &self.thread
+    }
+
+    /// Runs the thread until it waits or ends.
+    pub fn resume(&mut self) {
+        match self.coroutine.resume(()) {
+            CoroutineResult::Yield(()) => {}
+            CoroutineResult::Return(never) => match never {},
         }
     }
 }
 
 impl Drop for Fiber {
     fn drop(&mut self) {
-        if let Some(mut left) = self.0.take() {
-            // SAFETY: a fiber is dropped before its end only when its launch has failed. Its frames are then never
-            // resumed; what they own is leaked, which is safe, and nothing outside points into them.
-            unsafe { left.force_reset() };
+        // SAFETY: the frames are never resumed. Between threads they own nothing; in the middle of one, which its
+        // launch's failure has ended, what they own is leaked, which is safe. Nothing outside points into them.
+        unsafe { self.coroutine.force_reset() };
+    }
+}
+
+/// Fibers that are between threads.
+#[derive(Default)]
+pub(crate) struct FiberPool(Vec<Fiber>);
+
+impl FiberPool {
+    /// Takes `count` fibers.
+    pub fn take(&mut self, count: usize) -> std::io::Result<Vec<Fiber>> {
+        while self.0.len() < count {
+            self.0.push(Fiber::new()?);
         }
+        Ok(self.0.split_off(self.0.len() - count))
+    }
+
+    /// Takes back fibers whose threads have ended.
+    pub fn give_back(&mut self, fibers: Vec<Fiber>) {
+        self.0.extend(fibers.into_iter().filter(|f| f.thread.state.get() == State::Ended));
     }
 }

@@ -5,12 +5,16 @@ use std::rc::Rc;
 use crate::SimConfig;
 use crate::block::Block;
 use crate::fault::{Fault, FaultKind};
-use crate::fiber::StackPool;
+use crate::fiber::FiberPool;
 use crate::memory::Memory;
 
 /// How often every thread may look in vain before the launch counts as a deadlock. A spinning thread sees every
 /// other thread run between two looks, so a few rounds without a write already mean that none will come.
 const IDLE_ROUNDS: u32 = 64;
+
+/// How often a block's threads may look in vain, while nobody does anything but look and write, before the launch counts
+/// as one that never ends.
+const LOOKS: u64 = 1 << 24;
 
 /// The shape of a launch.
 #[derive(Clone, Debug)]
@@ -36,10 +40,22 @@ pub(crate) struct Grid {
     pub memory: Rc<Memory>,
 }
 
+impl Grid {
+    /// Threads of a block.
+    pub fn threads(&self) -> usize {
+        self.block_dim.iter().map(|n| *n as usize).product()
+    }
+}
+
 /// The order in which what is ready runs.
 pub(crate) struct Order(u64);
 
 impl Order {
+    fn new(seed: u64) -> Self {
+        // Spreads small seeds over all bits; 0, the natural order, stays 0.
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
     /// A number below `n`, 0 for the seed 0.
     pub fn below(&mut self, n: usize) -> usize {
         if self.0 == 0 || n == 0 {
@@ -62,14 +78,21 @@ impl Order {
 }
 
 fn check(config: &SimConfig, launch: &Launch<'_>) -> Result<(), FaultKind> {
-    let product = |d: [u32; 3]| d.iter().map(|n| u64::from(*n)).product::<u64>();
-    let at_most = |what, asked, limit| {
+    let product = |d: [u32; 3]| d.iter().map(|n| u128::from(*n)).product::<u128>();
+    let at_most = |what, asked: u128, limit: u64| {
+        let asked = u64::try_from(asked).unwrap_or(u64::MAX);
         if asked > limit { Err(FaultKind::LaunchTooLarge { what, asked, limit }) } else { Ok(()) }
     };
     let (blocks, threads) = (product(launch.grid), product(launch.block));
+    if blocks == 0 || threads == 0 {
+        return Err(FaultKind::EmptyLaunch { grid: launch.grid, block: launch.block });
+    }
     at_most("threads in a block:", threads, 1024)?;
-    at_most("bytes of shared memory:", launch.shared_bytes as u64, config.shared_bytes as u64)?;
+    at_most("threads in a block, in z:", launch.block[2].into(), 64)?;
+    at_most("bytes of shared memory:", launch.shared_bytes as u128, config.shared_bytes as u64)?;
     at_most("blocks:", blocks, (1 << 31) - 1)?;
+    at_most("blocks in y:", launch.grid[1].into(), (1 << 16) - 1)?;
+    at_most("blocks in z:", launch.grid[2].into(), (1 << 16) - 1)?;
     if launch.cooperative {
         let together = u64::from(config.multiprocessors) * u64::from(config.blocks_per_multiprocessor);
         at_most("blocks at the same time:", blocks, together)?;
@@ -80,7 +103,7 @@ fn check(config: &SimConfig, launch: &Launch<'_>) -> Result<(), FaultKind> {
 pub(crate) fn run(
     config: &SimConfig,
     memory: &Rc<Memory>,
-    stacks: &mut StackPool,
+    fibers: &mut FiberPool,
     launch: &Launch<'_>,
     kernel: &dyn Fn(),
 ) -> Result<(), Fault> {
@@ -100,45 +123,46 @@ pub(crate) fn run(
         memory: Rc::clone(memory),
     };
     let [nx, ny, nz] = launch.grid;
-    let count = (nx * ny * nz) as usize;
-    let mut order = Order(config.seed);
-    let mut indices: Vec<_> = (0..count as u32).map(|i| [i % nx, i / nx % ny, i / (nx * ny)]).collect();
+    let mut indices: Vec<u32> = (0..nx * ny * nz).collect();
+    let mut order = Order::new(config.seed);
     order.shuffle(&mut indices);
     // SAFETY: the blocks are dropped before this function returns, and it borrows the kernel for longer.
     let kernel: *const dyn Fn() = unsafe { std::mem::transmute::<&dyn Fn(), &'static dyn Fn()>(kernel) };
-    let together = if launch.cooperative { count } else { 1 };
-    for resident in indices.chunks(together.max(1)) {
-        let mut blocks = Vec::with_capacity(resident.len());
-        for &index in resident {
-            // SAFETY: the grid and the kernel outlive the blocks of this loop's body.
-            let block = unsafe { Block::new(stacks, &grid, index, kernel) };
-            blocks.push(
-                block.map_err(|e| {
-                    whole(FaultKind::Panic(format!("no memory for the threads' stacks: {e}")))
-                })?,
-            );
-        }
-        run_together(blocks, stacks, &mut order)?;
+    let together = if launch.cooperative { indices.len() } else { 1 };
+    let mut blocks = Vec::with_capacity(together);
+    for _ in 0..together {
+        let block = Block::new(fibers, &grid);
+        blocks.push(
+            block.map_err(|e| whole(FaultKind::Panic(format!("no memory for the threads' stacks: {e}"))))?,
+        );
     }
+    for resident in indices.chunks(together) {
+        for (block, &i) in blocks.iter_mut().zip(resident) {
+            // SAFETY: the grid and the kernel outlive the blocks.
+            unsafe { block.start([i % nx, i / nx % ny, i / (nx * ny)], kernel) };
+        }
+        run_together(&mut blocks, &mut order)?;
+    }
+    blocks.into_iter().for_each(|block| block.give_back(fibers));
     Ok(())
 }
 
 /// Runs blocks that are on the GPU at the same time to their end.
-fn run_together(mut blocks: Vec<Box<Block>>, stacks: &mut StackPool, order: &mut Order) -> Result<(), Fault> {
+fn run_together(blocks: &mut [Block], order: &mut Order) -> Result<(), Fault> {
     let mut idle = 0;
-    while !blocks.is_empty() {
-        order.shuffle(&mut blocks);
+    loop {
+        order.shuffle(blocks);
         let mut progress = false;
-        for block in &mut blocks {
-            progress |= block.run(stacks, order)?;
+        for block in blocks.iter_mut().filter(|b| !b.ended()) {
+            progress |= block.run(order)?;
         }
-        blocks.retain(|b| !b.ended());
+        let Some(left) = blocks.iter().find(|b| !b.ended()) else { return Ok(()) };
         idle = if progress { 0 } else { idle + 1 };
-        if idle > IDLE_ROUNDS
-            && let Some((thread, detail)) = blocks[0].stuck()
+        let never_ends = blocks.iter().filter(|b| !b.ended()).all(|b| b.looks() > LOOKS);
+        if (idle > IDLE_ROUNDS || never_ends)
+            && let Some((thread, detail)) = left.stuck()
         {
-            return Err(blocks[0].fault(thread, FaultKind::Deadlock { detail }));
+            return Err(left.fault(thread, FaultKind::Deadlock { detail }));
         }
     }
-    Ok(())
 }

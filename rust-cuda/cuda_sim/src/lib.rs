@@ -23,7 +23,7 @@ mod warp;
 pub use fault::{Access, Fault, FaultKind};
 pub use grid::Launch;
 pub use memory::{Allocation, OutOfMemory};
-pub use warp::{Combine, WARP};
+pub use warp::{Combine, Gathered, Meeting, Offer, WARP};
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -61,7 +61,7 @@ impl Default for SimConfig {
 pub struct Simulator {
     config: SimConfig,
     memory: Rc<memory::Memory>,
-    stacks: RefCell<fiber::StackPool>,
+    fibers: RefCell<fiber::FiberPool>,
 }
 
 impl Simulator {
@@ -69,7 +69,7 @@ impl Simulator {
     pub fn new(config: SimConfig) -> Self {
         fault::install_panic_hook();
         let memory = Rc::new(memory::Memory::new(config.memory_bytes));
-        Self { config, memory, stacks: RefCell::default() }
+        Self { config, memory, fibers: RefCell::default() }
     }
 
     /// What this GPU is like.
@@ -100,6 +100,6 @@ impl Simulator {
     /// The pointers and lengths that `kernel` captured must be as it expects. Accesses made through `cuda_std` are
     /// checked against the allocations, others are not.
     pub unsafe fn launch(&self, launch: &Launch<'_>, kernel: &dyn Fn()) -> Result<(), Fault> {
-        grid::run(&self.config, &self.memory, &mut self.stacks.borrow_mut(), launch, kernel)
+        grid::run(&self.config, &self.memory, &mut self.fibers.borrow_mut(), launch, kernel)
     }
 }

@@ -1,22 +1,57 @@
 //! Operations in which the lanes of a warp meet: shuffles, votes, reductions, matrix fragments.
 
-use std::panic::Location;
 use std::rc::Rc;
 
 use crate::fault::FaultKind;
-use crate::fiber::{Thread, Wait};
+use crate::fiber::{Fiber, State};
 
 /// Lanes of a warp.
 pub const WARP: u32 = 32;
 
-/// What a lane gets from an operation: computed from every lane's value and argument, the mask and its own number.
+/// What a lane offers to the others of a gather.
+pub type Offer = [u32; 8];
+
+/// What the lanes of a warp offered, in lane order.
+pub type Gathered = [Offer; 32];
+
+/// A meeting of lanes: what they brought, and what they get.
+pub struct Meeting {
+    /// The lanes that take part, a bit each.
+    pub mask: u32,
+    /// Each lane's value.
+    pub values: [u64; 32],
+    /// Each lane's argument.
+    pub arguments: [u32; 32],
+    /// What each lane gets.
+    pub results: [u64; 32],
+}
+
+impl Meeting {
+    /// The value that `reader` reads from `lane`.
+    ///
+    /// # Errors
+    /// When the lane takes no part, with the reader to blame.
+    pub fn read(&self, reader: u32, lane: u32, operation: &'static str) -> Result<u64, (u32, FaultKind)> {
+        if self.mask & (1 << lane) == 0 {
+            return Err((reader, FaultKind::InactiveLane { operation, lane, mask: self.mask }));
+        }
+        Ok(self.values[lane as usize])
+    }
+
+    /// The lanes that take part.
+    pub fn lanes(&self) -> impl Iterator<Item = usize> + use<> {
+        lanes(self.mask)
+    }
+}
+
+/// Fills in what the lanes get.
 ///
 /// # Errors
-/// A mistake, such as reading from a lane outside the mask.
-pub type Combine = fn(&[u64; 32], &[u32; 32], u32, u32) -> Result<u64, FaultKind>;
+/// A lane's mistake, such as reading from a lane outside the mask.
+pub type Combine = fn(&mut Meeting) -> Result<(), (u32, FaultKind)>;
 
 /// A lane in an operation.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct WarpWait {
     pub mask: u32,
     pub operation: &'static str,
@@ -24,76 +59,93 @@ pub(crate) struct WarpWait {
     pub argument: u32,
     /// `None`: every lane gets what all offered.
     pub combine: Option<Combine>,
-    pub at: &'static Location<'static>,
 }
 
-/// The lanes of `warp` that wait in an operation whose every named lane has arrived go on. Whether any did.
-pub(crate) fn release(warp: &[Box<Thread>]) -> Result<bool, (usize, FaultKind)> {
-    let waiting = |lane: usize| match warp.get(lane).map(|t| t.wait.get()) {
-        Some(Wait::Warp(w)) => Some(w),
-        _ => None,
-    };
-    let mut released = false;
-    for lane in 0..warp.len() {
-        let Some(op) = waiting(lane) else { continue };
+/// The lanes of a mask, lowest first.
+pub(crate) fn lanes(mut mask: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lane = mask.trailing_zeros();
+        mask &= mask.wrapping_sub(1);
+        (lane < WARP).then_some(lane as usize)
+    })
+}
+
+/// What the lanes of a warp do, a bit for each lane.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Lanes {
+    pub alive: u32,
+    pub ready: u32,
+    pub spinning: u32,
+    pub meeting: u32,
+}
+
+/// The lanes that wait in an operation whose every named lane has arrived go on. Gives those lanes.
+pub(crate) fn release(warp: &[Fiber], now: &Lanes) -> Result<u32, (usize, FaultKind)> {
+    let mut released = 0;
+    for lane in lanes(now.meeting) {
+        if released & (1 << lane) != 0 {
+            continue;
+        }
+        let op = warp[lane].thread().warp.get();
         if op.mask & (1 << lane) == 0 {
             let detail =
                 format!("{} names the lanes {:#010x}, not its own lane {lane}", op.operation, op.mask);
             return Err((lane, FaultKind::DivergentWarp { detail }));
         }
         // As on a GPU, lanes that have ended (or that the block does not have) are not waited for.
-        let alive = |l: usize| warp.get(l).is_some_and(|t| !matches!(t.wait.get(), Wait::Ended));
-        let lanes: Vec<usize> = (0..32).filter(|l| op.mask & (1 << l) != 0 && alive(*l)).collect();
-        let mut all_here = true;
-        for &other in &lanes {
-            match waiting(other) {
-                Some(o) if o.operation == op.operation && o.mask == op.mask => {}
-                Some(o) => {
-                    let detail = format!(
-                        "lane {lane} waits in {} (mask {:#010x}, {}), lane {other} in {} (mask {:#010x}, {})",
-                        op.operation, op.mask, op.at, o.operation, o.mask, o.at
-                    );
-                    return Err((lane, FaultKind::DivergentWarp { detail }));
-                }
-                None => all_here = false,
+        let named = op.mask & now.alive;
+        let mut all_here = named & !(now.meeting & !released) == 0;
+        for other in lanes(named & now.meeting & !released) {
+            let o = warp[other].thread().warp.get();
+            if o.operation == op.operation && o.mask == op.mask {
+                continue;
+            }
+            all_here = false;
+            // A lane that meets others first may still come; one that waits for this lane elsewhere never will.
+            if o.mask & (1 << lane) != 0 {
+                let (at, other_at) = (warp[lane].thread().at.get(), warp[other].thread().at.get());
+                let detail = format!(
+                    "lane {lane} waits in {} (mask {:#010x}, {at}), lane {other} in {} (mask {:#010x}, {other_at})",
+                    op.operation, op.mask, o.operation, o.mask
+                );
+                return Err((lane, FaultKind::DivergentWarp { detail }));
             }
         }
         if all_here {
-            finish(warp, &lanes, op.combine)?;
-            released = true;
+            finish(warp, named, op.combine)?;
+            released |= named;
         }
     }
     Ok(released)
 }
 
-fn finish(warp: &[Box<Thread>], lanes: &[usize], combine: Option<Combine>) -> Result<(), (usize, FaultKind)> {
-    let (mut values, mut arguments, mut present) = ([0; 32], [0; 32], 0);
-    for &lane in lanes {
-        if let Wait::Warp(w) = warp[lane].wait.get() {
-            (values[lane], arguments[lane]) = (w.value, w.argument);
-        }
-        present |= 1 << lane;
-    }
+fn finish(warp: &[Fiber], mask: u32, combine: Option<Combine>) -> Result<(), (usize, FaultKind)> {
+    let thread = |lane: usize| warp[lane].thread();
     match combine {
         Some(combine) => {
-            for &lane in lanes {
-                let result = combine(&values, &arguments, present, lane as u32).map_err(|e| (lane, e))?;
-                warp[lane].result.set(result);
+            let mut meeting = Meeting { mask, values: [0; 32], arguments: [0; 32], results: [0; 32] };
+            for lane in lanes(mask) {
+                let WarpWait { value, argument, .. } = thread(lane).warp.get();
+                (meeting.values[lane], meeting.arguments[lane]) = (value, argument);
+            }
+            combine(&mut meeting).map_err(|(lane, kind)| (lane as usize, kind))?;
+            for lane in lanes(mask) {
+                thread(lane).result.set(meeting.results[lane]);
             }
         }
         None => {
-            let mut all = vec![Vec::new(); 32];
-            for &lane in lanes {
-                all[lane] = warp[lane].offered.take();
+            let mut all = Gathered::default();
+            for lane in lanes(mask) {
+                all[lane] = thread(lane).offered.get();
             }
             let all = Rc::new(all);
-            for &lane in lanes {
-                warp[lane].gathered.replace(Some(Rc::clone(&all)));
+            for lane in lanes(mask) {
+                thread(lane).gathered.set(Some(Rc::clone(&all)));
             }
         }
     }
-    for &lane in lanes {
-        warp[lane].wait.set(Wait::Ready);
+    for lane in lanes(mask) {
+        thread(lane).state.set(State::Ready);
     }
     Ok(())
 }

@@ -96,6 +96,13 @@ fn sequential<S: Scope>() {
     unsafe { by_scope!(S::LEVEL, "fence.sc", ";", options(nostack)) }
 }
 
+/// Refuses the orderings that an access cannot have, as `core`'s atomics do.
+#[cfg(not(target_arch = "nvptx64"))]
+#[track_caller]
+fn check_order(access: &str, order: Ordering, none: [Ordering; 2]) {
+    assert!(!none.contains(&order), "an atomic {access} has no ordering {order:?}");
+}
+
 /// On the simulator one thread runs at a time: a plain access is atomic.
 #[cfg(not(target_arch = "nvptx64"))]
 #[track_caller]
@@ -124,7 +131,8 @@ macro_rules! atomic {
                     // SAFETY: the place is valid, as `from_ptr` demands.
                     unsafe {
                         match order {
-                            Ordering::Relaxed => by_scope!(S::LEVEL, "ld.relaxed", concat!(".b", $bits, " {}, [{}];"), out($reg) r, in(reg64) p, options(nostack)),
+                            Ordering::Release | Ordering::AcqRel => crate::thread::trap(),
+                        Ordering::Relaxed => by_scope!(S::LEVEL, "ld.relaxed", concat!(".b", $bits, " {}, [{}];"), out($reg) r, in(reg64) p, options(nostack)),
                             _ => {
                                 if matches!(order, Ordering::SeqCst) {
                                     sequential::<S>();
@@ -137,10 +145,10 @@ macro_rules! atomic {
                 }
                 #[cfg(not(target_arch = "nvptx64"))]
                 {
-                    let _ = order;
+                    check_order("load", order, [Ordering::Release, Ordering::AcqRel]);
                     // Whoever reads in a loop waits for others: let them run.
-                    cuda_sim::device::spin();
                     cuda_sim::device::check(p as usize, size_of::<$ty>(), align_of::<$ty>(), cuda_sim::Access::Read);
+                    cuda_sim::device::poll(p as usize);
                     // SAFETY: checked: inside an allocation of the simulator.
                     unsafe { p.read() }
                 }
@@ -155,6 +163,7 @@ macro_rules! atomic {
                 // SAFETY: the place is valid, as `from_ptr` demands.
                 unsafe {
                     match order {
+                        Ordering::Acquire | Ordering::AcqRel => crate::thread::trap(),
                         Ordering::Relaxed => by_scope!(S::LEVEL, "st.relaxed", concat!(".b", $bits, " [{}], {};"), in(reg64) p, in($reg) value, options(nostack)),
                         _ => {
                             if matches!(order, Ordering::SeqCst) {
@@ -166,7 +175,7 @@ macro_rules! atomic {
                 }
                 #[cfg(not(target_arch = "nvptx64"))]
                 {
-                    let _ = order;
+                    check_order("store", order, [Ordering::Acquire, Ordering::AcqRel]);
                     change(p, |_| value);
                 }
             }
@@ -247,7 +256,7 @@ macro_rules! compare {
                         change(p, |_| new);
                     } else {
                         // Whoever compares in a loop waits for others: let them run.
-                        cuda_sim::device::spin();
+                        cuda_sim::device::poll(p as usize);
                     }
                 }
                 if found == current { Ok(found) } else { Err(found) }
@@ -260,7 +269,9 @@ atomic!(u32, reg32, "32");
 atomic!(i32, reg32, "32");
 atomic!(u64, reg64, "64");
 atomic!(f32, reg32, "32");
+atomic!(f64, reg64, "64");
 compare!(u32, reg32, "32");
+compare!(i32, reg32, "32");
 compare!(u64, reg64, "64");
 
 fetch! { u32, reg32,
@@ -275,14 +286,23 @@ fetch! { i32, reg32,
     fetch_add, ".add.s32", |a, b| a.wrapping_add(b), "Adds, wrapping.";
     fetch_min, ".min.s32", |a, b| a.min(b), "Takes the lesser.";
     fetch_max, ".max.s32", |a, b| a.max(b), "Takes the greater.";
+    fetch_and, ".and.b32", |a, b| a & b, "Takes the bits in both.";
+    fetch_or, ".or.b32", |a, b| a | b, "Takes the bits in either.";
+    fetch_xor, ".xor.b32", |a, b| a ^ b, "Takes the bits in one of the two.";
 }
 fetch! { u64, reg64,
     fetch_add, ".add.u64", |a, b| a.wrapping_add(b), "Adds, wrapping.";
     fetch_min, ".min.u64", |a, b| a.min(b), "Takes the lesser.";
     fetch_max, ".max.u64", |a, b| a.max(b), "Takes the greater.";
+    fetch_and, ".and.b64", |a, b| a & b, "Takes the bits in both.";
+    fetch_or, ".or.b64", |a, b| a | b, "Takes the bits in either.";
+    fetch_xor, ".xor.b64", |a, b| a ^ b, "Takes the bits in one of the two.";
 }
 fetch! { f32, reg32,
     fetch_add, ".add.f32", |a, b| a + b, "Adds. The order in which threads add is not fixed, so the rounding is not either.";
+}
+fetch! { f64, reg64,
+    fetch_add, ".add.f64", |a, b| a + b, "Adds. The order in which threads add is not fixed, so the rounding is not either.";
 }
 
 impl<S: Scope> Atomic<u32, S> {
@@ -298,6 +318,7 @@ impl<S: Scope> Atomic<u32, S> {
                 Ordering::Relaxed => {
                     by_scope!(S::LEVEL, "red.relaxed", ".add.u32 [{}], {};", in(reg64) p, in(reg32) value, options(nostack))
                 }
+                Ordering::Acquire | Ordering::AcqRel | Ordering::SeqCst => crate::thread::trap(),
                 _ => {
                     by_scope!(S::LEVEL, "red.release", ".add.u32 [{}], {};", in(reg64) p, in(reg32) value, options(nostack))
                 }
@@ -305,7 +326,8 @@ impl<S: Scope> Atomic<u32, S> {
         };
         #[cfg(not(target_arch = "nvptx64"))]
         {
-            let _ = order;
+            check_order("addition without a result", order, [Ordering::Acquire, Ordering::AcqRel]);
+            check_order("addition without a result", order, [Ordering::SeqCst; 2]);
             change(p, |old| old.wrapping_add(value));
         }
     }

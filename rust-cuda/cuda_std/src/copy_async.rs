@@ -32,6 +32,8 @@ pub unsafe fn copy<T: Plain>(to: Slice<T>, index: usize, from: *const T) {
         }
     };
     #[cfg(not(target_arch = "nvptx64"))]
+    assert!(index < to.len(), "index {index} of a shared slice of {} elements", to.len());
+    #[cfg(not(target_arch = "nvptx64"))]
     cuda_sim::device::copy_async(to.address(index) as *mut u8, from.cast(), size_of::<T>(), 0);
 }
 
@@ -160,7 +162,7 @@ impl MBarrier {
         }
         #[cfg(not(target_arch = "nvptx64"))]
         while !cuda_sim::device::mbarrier_test(self.0, parity) {
-            cuda_sim::device::spin();
+            cuda_sim::device::poll(self.0);
         }
     }
 }
@@ -184,6 +186,8 @@ pub unsafe fn bulk(to: Slice<u8>, from: *const u8, bytes: u32, barrier: MBarrier
         let _ = (to, from, bytes, barrier);
         crate::thread::trap();
     }
+    #[cfg(not(target_arch = "nvptx64"))]
+    assert!(bytes as usize <= to.len(), "a copy of {bytes} bytes to a shared slice of {}", to.len());
     #[cfg(not(target_arch = "nvptx64"))]
     cuda_sim::device::bulk_copy(to.address(0) as *mut u8, from, bytes as usize, barrier.0);
 }

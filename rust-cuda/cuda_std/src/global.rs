@@ -10,15 +10,21 @@ pub trait Policy: Copy {
     #[cfg(target_arch = "nvptx64")]
     #[doc(hidden)]
     unsafe fn load<T: Plain>(pointer: *const T) -> T;
+
+    /// Whether a load sees what others write meanwhile: one that is repeated may be waiting for that.
+    #[doc(hidden)]
+    const FRESH: bool;
 }
 
 macro_rules! policies {
-    ($($(#[$doc:meta])* $name:ident, $ld:literal, ($($option:ident),*);)*) => {$(
+    ($($(#[$doc:meta])* $name:ident, $ld:literal, ($($option:ident),*), $fresh:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $name;
 
         impl Policy for $name {
+            const FRESH: bool = $fresh;
+
             #[cfg(target_arch = "nvptx64")]
             #[inline(always)]
             unsafe fn load<T: Plain>(p: *const T) -> T {
@@ -63,13 +69,13 @@ macro_rules! policies {
 
 policies! {
     /// As any load: kept in L1 and L2.
-    Cached, "ld.global", (readonly);
+    Cached, "ld.global", (readonly), false;
     /// From L2: sees what other multiprocessors wrote before a barrier of the grid.
-    L2, "ld.global.cg", (readonly);
+    L2, "ld.global.cg", (readonly), true;
     /// For memory that nobody writes during the launch: the compiler may move it, the read-only path serves it.
-    ReadOnly, "ld.global.nc", (pure, readonly);
+    ReadOnly, "ld.global.nc", (pure, readonly), false;
     /// For memory that nobody writes during the launch and that is used once: leaves L1 to others.
-    Streaming, "ld.global.nc.L1::no_allocate", (pure, readonly);
+    Streaming, "ld.global.nc.L1::no_allocate", (pure, readonly), false;
 }
 
 /// Loads a value.
@@ -86,6 +92,9 @@ pub unsafe fn load<T: Plain, P: Policy>(pointer: *const T, policy: P) -> T {
     #[cfg(not(target_arch = "nvptx64"))]
     {
         cuda_sim::device::check(pointer as usize, size_of::<T>(), align_of::<T>(), cuda_sim::Access::Read);
+        if P::FRESH {
+            cuda_sim::device::reread(pointer as usize);
+        }
         // SAFETY: checked: inside an allocation of the simulator, which holds any bits.
         unsafe { pointer.read() }
     }

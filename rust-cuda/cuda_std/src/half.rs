@@ -30,8 +30,9 @@ pub fn f32_to_f16(x: f32) -> f16 {
         };
         f16::from_bits(r)
     }
+    // A GPU has one NaN.
     #[cfg(not(target_arch = "nvptx64"))]
-    f16::from_f32(x)
+    if x.is_nan() { f16::from_bits(0x7fff) } else { f16::from_f32(x) }
 }
 
 /// The two `f16` of a word, the low half first.
@@ -59,5 +60,5 @@ pub fn f32_to_bf16(x: f32) -> bf16 {
         bf16::from_bits(r)
     }
     #[cfg(not(target_arch = "nvptx64"))]
-    bf16::from_f32(x)
+    if x.is_nan() { bf16::from_bits(0x7fff) } else { bf16::from_f32(x) }
 }

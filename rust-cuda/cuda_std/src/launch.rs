@@ -172,6 +172,8 @@ macro_rules! slice {
             /// # Safety
             /// They must be in one living allocation.
             pub const unsafe fn new(start: $pointer<T>, len: usize) -> Self {
+                // Even an empty slice has an address, and it is aligned.
+                let start = if len == 0 { $pointer::from_address(align_of::<T>() as u64) } else { start };
                 Self { start, len }
             }
 

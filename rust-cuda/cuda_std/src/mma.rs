@@ -13,9 +13,6 @@
 //! | `b[0]`, `b[1]` | rows 2t, 2t + 1 and 8 further; column g | rows 4t to 4t + 3 and 16 further; column g |
 //! | `c`, `d` | rows g, g, g + 8, g + 8; columns 2t, 2t + 1, 2t, 2t + 1 | the same |
 
-#[cfg(not(target_arch = "nvptx64"))]
-use std::vec::Vec;
-
 /// The simulator's form: every lane computes its four elements from all lanes' fragments.
 #[cfg(not(target_arch = "nvptx64"))]
 #[track_caller]
@@ -26,8 +23,7 @@ fn product<T: Copy, const K: usize>(
     c: [T; 4],
     fma: impl Fn(T, u32, u32, usize) -> T,
 ) -> [T; 4] {
-    let offered: Vec<u32> = a.iter().chain(&b).copied().collect();
-    let all = cuda_sim::device::warp_gather(name, offered);
+    let all = cuda_sim::device::warp_gather(name, [a[0], a[1], a[2], a[3], b[0], b[1], 0, 0]);
     let lane = crate::warp::lane_id() as usize;
     let per = K / 8; // elements in a register
     let (mut d, t) = (c, lane % 4);

@@ -116,10 +116,7 @@ pub unsafe fn arrive_named(id: u32, threads: u32) {
         crate::nvptx::barrier_arrive_count(id, threads)
     };
     #[cfg(not(target_arch = "nvptx64"))]
-    {
-        let _ = threads;
-        device::barrier_arrive(id);
-    }
+    device::barrier_arrive(id, threads);
 }
 
 macro_rules! fence {

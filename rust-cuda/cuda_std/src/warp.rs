@@ -4,7 +4,7 @@
 //! be elsewhere. [`ALL`] is the mask of a whole warp.
 
 #[cfg(not(target_arch = "nvptx64"))]
-use cuda_sim::{FaultKind, device};
+use cuda_sim::{FaultKind, Meeting, device};
 
 /// Lanes of a warp.
 pub const SIZE: u32 = 32;
@@ -42,15 +42,23 @@ pub fn sync_warp(mask: u32) {
         crate::nvptx::warp_sync(mask)
     };
     #[cfg(not(target_arch = "nvptx64"))]
-    device::warp(mask, "sync_warp", 0, 0, |_, _, _, _| Ok(0));
+    device::warp(mask, "sync_warp", 0, 0, |_| Ok(()));
 }
 
+/// Gives each lane the value of the lane that `from` names for its number and its argument.
 #[cfg(not(target_arch = "nvptx64"))]
-fn read(values: &[u64; 32], mask: u32, lane: u32, operation: &'static str) -> Result<u64, FaultKind> {
-    if mask & (1 << lane) == 0 {
-        return Err(FaultKind::InactiveLane { operation, lane, mask });
+fn shuffle(m: &mut Meeting, name: &'static str, from: fn(u32, u32) -> u32) -> Result<(), (u32, FaultKind)> {
+    for lane in m.lanes() {
+        m.results[lane] = m.read(lane as u32, from(lane as u32, m.arguments[lane]), name)?;
     }
-    Ok(values[lane as usize])
+    Ok(())
+}
+
+/// Gives every lane the same.
+#[cfg(not(target_arch = "nvptx64"))]
+fn everyone(m: &mut Meeting, result: u64) -> Result<(), (u32, FaultKind)> {
+    m.results = [result; 32];
+    Ok(())
 }
 
 /// The value of lane `lane` (modulo 32).
@@ -61,8 +69,8 @@ pub fn shuffle_idx(mask: u32, value: u32, lane: u32) -> u32 {
     // SAFETY: all lanes of the mask call it together; a shuffle touches no memory.
     return unsafe { crate::nvptx::shuffle_idx(mask, value, lane, 31) };
     #[cfg(not(target_arch = "nvptx64"))]
-    return device::warp(mask, "shuffle_idx", value.into(), lane, |v, a, m, l| {
-        read(v, m, a[l as usize] % 32, "shuffle_idx")
+    return device::warp(mask, "shuffle_idx", value.into(), lane, |m| {
+        shuffle(m, "shuffle_idx", |_, from| from % SIZE)
     }) as u32;
 }
 
@@ -74,12 +82,12 @@ pub fn shuffle_xor(mask: u32, value: u32, lanes: u32) -> u32 {
     // SAFETY: as above.
     return unsafe { crate::nvptx::shuffle_xor(mask, value, lanes, 31) };
     #[cfg(not(target_arch = "nvptx64"))]
-    return device::warp(mask, "shuffle_xor", value.into(), lanes, |v, a, m, l| {
-        read(v, m, (l ^ a[l as usize]) % 32, "shuffle_xor")
+    return device::warp(mask, "shuffle_xor", value.into(), lanes, |m| {
+        shuffle(m, "shuffle_xor", |lane, xor| (lane ^ xor) % SIZE)
     }) as u32;
 }
 
-/// The value of the lane `delta` below; a lane that has none below keeps its own.
+/// The value of the lane `delta` (modulo 32) below; a lane that has none below keeps its own.
 #[track_caller]
 #[inline(always)]
 pub fn shuffle_up(mask: u32, value: u32, delta: u32) -> u32 {
@@ -87,12 +95,12 @@ pub fn shuffle_up(mask: u32, value: u32, delta: u32) -> u32 {
     // SAFETY: as above.
     return unsafe { crate::nvptx::shuffle_up(mask, value, delta, 0) };
     #[cfg(not(target_arch = "nvptx64"))]
-    return device::warp(mask, "shuffle_up", value.into(), delta, |v, a, m, l| {
-        read(v, m, l.checked_sub(a[l as usize]).unwrap_or(l), "shuffle_up")
+    return device::warp(mask, "shuffle_up", value.into(), delta, |m| {
+        shuffle(m, "shuffle_up", |lane, delta| lane.checked_sub(delta % SIZE).unwrap_or(lane))
     }) as u32;
 }
 
-/// The value of the lane `delta` above; a lane that has none above keeps its own.
+/// The value of the lane `delta` (modulo 32) above; a lane that has none above keeps its own.
 #[track_caller]
 #[inline(always)]
 pub fn shuffle_down(mask: u32, value: u32, delta: u32) -> u32 {
@@ -100,9 +108,10 @@ pub fn shuffle_down(mask: u32, value: u32, delta: u32) -> u32 {
     // SAFETY: as above.
     return unsafe { crate::nvptx::shuffle_down(mask, value, delta, 31) };
     #[cfg(not(target_arch = "nvptx64"))]
-    return device::warp(mask, "shuffle_down", value.into(), delta, |v, a, m, l| {
-        let from = l + a[l as usize];
-        read(v, m, if from > 31 { l } else { from }, "shuffle_down")
+    return device::warp(mask, "shuffle_down", value.into(), delta, |m| {
+        shuffle(m, "shuffle_down", |lane, delta| {
+            Some(lane + delta % SIZE).filter(|from| *from < SIZE).unwrap_or(lane)
+        })
     }) as u32;
 }
 
@@ -128,8 +137,9 @@ pub fn vote_all(mask: u32, predicate: bool) -> bool {
     // SAFETY: as above.
     return unsafe { crate::nvptx::vote_all(mask, predicate) };
     #[cfg(not(target_arch = "nvptx64"))]
-    return device::warp(mask, "vote_all", predicate.into(), 0, |v, _, m, _| {
-        Ok((0..32).all(|l| m & (1 << l) == 0 || v[l] != 0).into())
+    return device::warp(mask, "vote_all", predicate.into(), 0, |m| {
+        let all = m.lanes().all(|l| m.values[l] != 0);
+        everyone(m, all.into())
     }) != 0;
 }
 
@@ -141,8 +151,9 @@ pub fn vote_any(mask: u32, predicate: bool) -> bool {
     // SAFETY: as above.
     return unsafe { crate::nvptx::vote_any(mask, predicate) };
     #[cfg(not(target_arch = "nvptx64"))]
-    return device::warp(mask, "vote_any", predicate.into(), 0, |v, _, m, _| {
-        Ok((0..32).any(|l| m & (1 << l) != 0 && v[l] != 0).into())
+    return device::warp(mask, "vote_any", predicate.into(), 0, |m| {
+        let any = m.lanes().any(|l| m.values[l] != 0);
+        everyone(m, any.into())
     }) != 0;
 }
 
@@ -154,8 +165,9 @@ pub fn vote_ballot(mask: u32, predicate: bool) -> u32 {
     // SAFETY: as above.
     return unsafe { crate::nvptx::vote_ballot(mask, predicate) };
     #[cfg(not(target_arch = "nvptx64"))]
-    return device::warp(mask, "vote_ballot", predicate.into(), 0, |v, _, m, _| {
-        Ok((0..32).filter(|l| m & (1 << l) != 0 && v[*l] != 0).map(|l| 1 << l).sum())
+    return device::warp(mask, "vote_ballot", predicate.into(), 0, |m| {
+        let ballot = m.lanes().filter(|l| m.values[*l] != 0).map(|l| 1 << l).sum();
+        everyone(m, ballot)
     }) as u32;
 }
 
@@ -167,8 +179,12 @@ pub fn match_any(mask: u32, value: u32) -> u32 {
     // SAFETY: as above.
     return unsafe { crate::nvptx::match_any(mask, value) };
     #[cfg(not(target_arch = "nvptx64"))]
-    return device::warp(mask, "match_any", value.into(), 0, |v, _, m, l| {
-        Ok((0..32).filter(|k| m & (1 << k) != 0 && v[*k] == v[l as usize]).map(|k| 1 << k).sum())
+    return device::warp(mask, "match_any", value.into(), 0, |m| {
+        for lane in m.lanes() {
+            m.results[lane] =
+                m.lanes().filter(|other| m.values[*other] == m.values[lane]).map(|l| 1 << l).sum();
+        }
+        Ok(())
     }) as u32;
 }
 
@@ -182,9 +198,10 @@ macro_rules! reduce {
             // SAFETY: as above.
             return unsafe { crate::nvptx::$ptx(value, mask) };
             #[cfg(not(target_arch = "nvptx64"))]
-            return device::warp(mask, stringify!($name), value as u64, 0, |v, _, m, _| {
+            return device::warp(mask, stringify!($name), value as u64, 0, |m| {
                 let op: fn($ty, $ty) -> $ty = $op;
-                Ok((0..32).filter(|l| m & (1 << l) != 0).fold($first, |r, l| op(r, v[l] as $ty)) as u64)
+                let result = m.lanes().fold($first, |r, l| op(r, m.values[l] as $ty));
+                everyone(m, result as u64)
             }) as $ty;
         }
     )*};
@@ -199,6 +216,15 @@ reduce! {
     reduce_and_u32, u32, redux_and, u32::MAX, |a, b| a & b, "The bitwise and over the lanes of `mask`.";
     reduce_or_u32, u32, redux_or, 0, |a, b| a | b, "The bitwise or over the lanes of `mask`.";
     reduce_xor_u32, u32, redux_xor, 0, |a, b| a ^ b, "The exclusive or over the lanes of `mask`.";
+}
+
+/// The lanes of `mask` if their values are all equal, otherwise nothing.
+#[track_caller]
+#[inline(always)]
+pub fn match_all(mask: u32, value: u32) -> Option<u32> {
+    // The intrinsic gives a pair with a predicate, which rustc cannot name; a ballot of the equal ones is as good.
+    let same = match_any(mask, value);
+    vote_all(mask, same == mask).then_some(mask)
 }
 
 /// The sum over the lanes of `mask`, wrapping.
@@ -231,19 +257,19 @@ macro_rules! butterfly {
             #[cfg(not(target_arch = "nvptx64"))]
             {
                 let _ = op;
-                let bits = device::warp(ALL, stringify!($name), value.to_bits().into(), 0, |v, _, m, l| {
+                let bits = device::warp(ALL, stringify!($name), value.to_bits().into(), 0, |m| {
                     let op: fn(f32, f32) -> f32 = $op;
                     let mut r = [0.0; 32];
-                    for k in 0..32 {
-                        r[k] = f32::from_bits(read(v, m, k as u32, stringify!($name))? as u32);
+                    for (lane, r) in r.iter_mut().enumerate() {
+                        *r = f32::from_bits(m.read(lane as u32, lane as u32, stringify!($name))? as u32);
                     }
-                    for lanes in [16, 8, 4, 2, 1] {
-                        let before = r;
-                        for k in 0..32 {
-                            r[k] = op(before[k], before[k ^ lanes]);
+                    // The operations are commutative: all lanes get the bits that the first one does.
+                    for half in [16, 8, 4, 2, 1] {
+                        for lane in 0..half {
+                            r[lane] = op(r[lane], r[lane + half]);
                         }
                     }
-                    Ok(r[l as usize].to_bits().into())
+                    everyone(m, r[0].to_bits().into())
                 });
                 f32::from_bits(bits as u32)
             }
@@ -253,7 +279,29 @@ macro_rules! butterfly {
 
 butterfly! {
     sum_f32, |a, b| a + b, "The sum over all lanes of the warp.";
-    max_f32, |a, b| if a > b { a } else { b }, "The greatest over all lanes of the warp; the values must not be NaN.";
+    max_f32, greater, "The greatest over all lanes of the warp, where `-0.0` is below `0.0`. NaN is not counted.";
+}
+
+#[inline(always)]
+fn greater(a: f32, b: f32) -> f32 {
+    #[cfg(target_arch = "nvptx64")]
+    {
+        let r: f32;
+        // SAFETY: arithmetic on registers.
+        unsafe {
+            core::arch::asm!("max.f32 {}, {}, {};", out(reg32) r, in(reg32) a, in(reg32) b, options(pure, nomem, nostack))
+        };
+        r
+    }
+    #[cfg(not(target_arch = "nvptx64"))]
+    if a > b || b.is_nan() {
+        a
+    } else if a < b || a.is_nan() {
+        b
+    } else {
+        // Equal: the same bits, but for the signs of zeros.
+        f32::from_bits(a.to_bits() & b.to_bits())
+    }
 }
 
 /// The lanes that are running this instruction together. It tells nothing about the next one.

@@ -5,7 +5,7 @@ use quote::{format_ident, quote};
 use syn::meta::ParseNestedMeta;
 use syn::parse::Parser;
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, Ident, ItemFn, LitInt, Pat, Result, ReturnType, Type, parenthesized};
+use syn::{Error, FnArg, Ident, ItemFn, LitInt, Pat, Result, ReturnType, Token, Type, parenthesized};
 
 /// `launch_bounds(threads, blocks)`.
 #[derive(Default)]
@@ -23,7 +23,7 @@ impl Options {
         parenthesized!(inner in meta.input);
         let threads: LitInt = inner.parse()?;
         let mut blocks = 0;
-        if inner.parse::<Option<syn::Token![,]>>()?.is_some() {
+        if inner.parse::<Option<Token![,]>>()?.is_some() {
             blocks = inner.parse::<LitInt>()?.base10_parse()?;
         }
         let count: u32 = threads.base10_parse()?;
@@ -44,6 +44,7 @@ enum Kind {
 
 struct Param {
     name: Ident,
+    mutable: Option<Token![mut]>,
     kind: Kind,
 }
 
@@ -51,23 +52,31 @@ fn param(arg: &FnArg) -> Result<Param> {
     let FnArg::Typed(arg) = arg else {
         return Err(Error::new(arg.span(), "a kernel is a free function: it has no `self`"));
     };
-    let Pat::Ident(name) = &*arg.pat else {
-        return Err(Error::new(arg.pat.span(), "a kernel's parameter is a plain name"));
+    let name = match &*arg.pat {
+        Pat::Ident(name) if name.by_ref.is_none() && name.subpat.is_none() => name,
+        other => return Err(Error::new(other.span(), "a kernel's parameter is a plain name")),
     };
+    if let Some(attribute) = arg.attrs.first() {
+        return Err(Error::new(attribute.span(), "a kernel's parameter has no attributes"));
+    }
     let kind = match &*arg.ty {
         Type::Reference(r) => match &*r.elem {
             Type::Slice(s) => Kind::Slice { element: (*s.elem).clone(), mutable: r.mutability.is_some() },
             _ => {
                 return Err(Error::new(
-                    r.span(),
+                    arg.ty.span(),
                     "a reference cannot come from the host: take a slice, a raw pointer or a value",
                 ));
             }
         },
+        Type::Slice(_) | Type::TraitObject(_) | Type::ImplTrait(_) | Type::BareFn(_) | Type::Infer(_) => {
+            let text = "this cannot come from the host: take a slice, a raw pointer or a value";
+            return Err(Error::new(arg.ty.span(), text));
+        }
         Type::Ptr(p) => Kind::Pointer { target: (*p.elem).clone(), mutable: p.mutability.is_some() },
         other => Kind::Value(other.clone()),
     };
-    Ok(Param { name: name.ident.clone(), kind })
+    Ok(Param { name: name.ident.clone(), mutable: name.mutability, kind })
 }
 
 pub fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenStream> {
@@ -79,10 +88,22 @@ pub fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenStream> 
         let text = "a kernel is `unsafe`: its threads share what its pointers point to";
         return Err(Error::new(signature.fn_token.span, text));
     }
+    let qualifier = [
+        signature.asyncness.map(|t| t.span()),
+        signature.constness.map(|t| t.span()),
+        signature.abi.as_ref().map(Spanned::span),
+        signature.variadic.as_ref().map(Spanned::span),
+    ];
+    if let Some(span) = qualifier.into_iter().flatten().next() {
+        return Err(Error::new(
+            span,
+            "a kernel is a plain `unsafe fn`: the macro gives it its calling convention",
+        ));
+    }
     if let ReturnType::Type(_, ty) = &signature.output {
         return Err(Error::new(ty.span(), "a kernel returns nothing: write to memory"));
     }
-    if !signature.generics.params.is_empty() {
+    if !signature.generics.params.is_empty() || signature.generics.where_clause.is_some() {
         return Err(Error::new(
             signature.generics.span(),
             "a kernel is not generic: its name is what a launch looks up",
@@ -99,11 +120,11 @@ fn device(function: &ItemFn, params: &[Param], options: &Options) -> TokenStream
     let ItemFn { attrs, vis, sig, block } = function;
     let name = &sig.ident;
     let (mut inputs, mut slices) = (Vec::new(), Vec::new());
-    for Param { name, kind } in params {
+    for Param { name, mutable: rebound, kind } in params {
         match kind {
-            Kind::Value(ty) => inputs.push(quote!(#name: #ty)),
-            Kind::Pointer { target, mutable: true } => inputs.push(quote!(#name: *mut #target)),
-            Kind::Pointer { target, mutable: false } => inputs.push(quote!(#name: *const #target)),
+            Kind::Value(ty) => inputs.push(quote!(#rebound #name: #ty)),
+            Kind::Pointer { target, mutable: true } => inputs.push(quote!(#rebound #name: *mut #target)),
+            Kind::Pointer { target, mutable: false } => inputs.push(quote!(#rebound #name: *const #target)),
             Kind::Slice { element, mutable } => {
                 let (pointer, len) = (format_ident!("{name}_ptr"), format_ident!("{name}_len"));
                 let (ty, from, view) = if *mutable {
@@ -114,7 +135,7 @@ fn device(function: &ItemFn, params: &[Param], options: &Options) -> TokenStream
                 inputs.push(quote!(#pointer: #ty, #len: usize));
                 slices.push(quote! {
                     // SAFETY: the launch passed a slice of device memory, as `Args` demands.
-                    let #name: #view = unsafe { ::core::slice::#from(#pointer, #len) };
+                    let #rebound #name: #view = unsafe { ::core::slice::#from(#pointer, #len) };
                 });
             }
         }
@@ -127,6 +148,7 @@ fn device(function: &ItemFn, params: &[Param], options: &Options) -> TokenStream
         #marker
         #[cfg(target_arch = "nvptx64")]
         #(#attrs)*
+        #[allow(clippy::too_many_arguments)]
         #[unsafe(no_mangle)]
         #vis unsafe extern "ptx-kernel" fn #name(#(#inputs),*) {
             #(#slices)*
@@ -141,7 +163,7 @@ fn host(function: &ItemFn, params: &[Param], options: &Options) -> TokenStream {
     let kernel = name.to_string();
     let doc = format!("How to launch the kernel [`{kernel}`](fn@{kernel}).");
     let (mut fields, mut pushes, mut calls, mut list) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for Param { name, kind } in params {
+    for Param { name, kind, .. } in params {
         let doc = format!("The kernel's `{name}`.");
         let (ty, push, call) = match kind {
             Kind::Value(ty) => (quote!(#ty), quote!(out.value(self.#name)), quote!(self.#name)),
@@ -175,15 +197,19 @@ fn host(function: &ItemFn, params: &[Param], options: &Options) -> TokenStream {
         let source = source.to_string();
         list.push(quote!(::cuda_std::launch::Param { name: #text, ty: #source }));
     }
+    // A kernel that is left out has no arguments either.
+    let conditions = function.attrs.iter().filter(|a| a.path().is_ident("cfg"));
     let bounds = match options.bounds {
         Some((threads, blocks)) => quote!(Some((#threads, #blocks))),
         None => quote!(None),
     };
     quote! {
         #[cfg(not(target_arch = "nvptx64"))]
+        #[allow(clippy::too_many_arguments)]
         #function
 
         #[cfg(not(target_arch = "nvptx64"))]
+        #(#conditions)*
         #[doc = #doc]
         #vis mod #name {
             #[allow(unused_imports)]

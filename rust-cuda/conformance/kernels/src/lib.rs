@@ -1,0 +1,41 @@
+//! Small kernels, one for each thing that `cuda_std` offers: what the conformance tests launch.
+//!
+//! Every kernel writes what it saw to one element per thread, unless it says otherwise.
+#![no_std]
+// A launch promises what its test sets up beside it: buffers of one element per thread.
+#![allow(clippy::missing_safety_doc)]
+
+pub mod atomic;
+pub mod copy_async;
+pub mod dot;
+// Compilers for GPUs refuse some of these mistakes.
+#[cfg(not(target_arch = "nvptx64"))]
+pub mod faults;
+pub mod float;
+pub mod global;
+pub mod grid;
+pub mod half;
+pub mod mma;
+pub mod shared;
+pub mod thread;
+pub mod warp;
+
+/// Writes a thread's result.
+///
+/// # Safety
+/// The launch must have passed a buffer with an element for every thread of its one-dimensional grid.
+#[inline(always)]
+unsafe fn put<T>(out: *mut T, value: T) {
+    // SAFETY: as the caller promises.
+    unsafe { out.add(cuda_std::thread::index_1d() as usize).write(value) };
+}
+
+/// Reads a thread's input.
+///
+/// # Safety
+/// As for [`put`].
+#[inline(always)]
+unsafe fn take<T: Copy>(from: *const T) -> T {
+    // SAFETY: as the caller promises.
+    unsafe { from.add(cuda_std::thread::index_1d() as usize).read() }
+}

@@ -1,0 +1,47 @@
+//! Products of matrices by a warp. The fragments are gathered from plain row-major matrices.
+
+use cuda_std::prelude::*;
+
+/// `d = a b + c` of 16×32 by 32×8 bytes; one warp.
+#[kernel]
+pub unsafe fn mma_i8(a: *const i8, b: *const i8, c: *const i32, d: *mut i32) {
+    let lane = warp::lane_id() as usize;
+    let (g, t) = (lane / 4, lane % 4);
+    // SAFETY: the buffers hold the matrices.
+    unsafe {
+        let left = |row: usize, column: usize| {
+            u32::from_le_bytes(core::array::from_fn(|i| a.add(row * 32 + column + i).read() as u8))
+        };
+        let right =
+            |row: usize| u32::from_le_bytes(core::array::from_fn(|i| b.add((row + i) * 8 + g).read() as u8));
+        let place = |i: usize| (g + 8 * (i / 2)) * 8 + 2 * t + i % 2;
+        let x = [left(g, 4 * t), left(g + 8, 4 * t), left(g, 4 * t + 16), left(g + 8, 4 * t + 16)];
+        let y = [right(4 * t), right(4 * t + 16)];
+        let result = mma::m16n8k32_i8(x, y, core::array::from_fn(|i| c.add(place(i)).read()));
+        for (i, value) in result.into_iter().enumerate() {
+            d.add(place(i)).write(value);
+        }
+    }
+}
+
+/// `d = a b + c` of 16×16 by 16×8 `bf16`; one warp.
+#[kernel]
+pub unsafe fn mma_bf16(a: *const u16, b: *const u16, c: *const f32, d: *mut f32) {
+    let lane = warp::lane_id() as usize;
+    let (g, t) = (lane / 4, lane % 4);
+    // SAFETY: the buffers hold the matrices.
+    unsafe {
+        let pair = |low: u16, high: u16| u32::from(low) | u32::from(high) << 16;
+        let left = |row: usize, column: usize| {
+            pair(a.add(row * 16 + column).read(), a.add(row * 16 + column + 1).read())
+        };
+        let right = |row: usize| pair(b.add(row * 8 + g).read(), b.add((row + 1) * 8 + g).read());
+        let place = |i: usize| (g + 8 * (i / 2)) * 8 + 2 * t + i % 2;
+        let x = [left(g, 2 * t), left(g + 8, 2 * t), left(g, 2 * t + 8), left(g + 8, 2 * t + 8)];
+        let y = [right(2 * t), right(2 * t + 8)];
+        let result = mma::m16n8k16_bf16(x, y, core::array::from_fn(|i| c.add(place(i)).read()));
+        for (i, value) in result.into_iter().enumerate() {
+            d.add(place(i)).write(value);
+        }
+    }
+}
