@@ -48,12 +48,13 @@ pub struct DecoderOptions {
 
 /// A model and a sequence on a device.
 pub struct Decoder {
+    /// Dropped first: nothing else of the decoder may go while launches use it.
+    steps: Steps,
+    state: State,
+    /// Only the launches use them.
+    _weights: DeviceWeights,
     device: Device,
     config: Config,
-    weights: DeviceWeights,
-    state: State,
-    activations: Activations,
-    steps: Steps,
     context: usize,
     /// Tokens of the sequence.
     len: usize,
@@ -95,7 +96,7 @@ impl Decoder {
         let activations = options.activations;
         let network = Network { device: &device, config: &config, weights: &weights, state: &state, activations };
         let steps = Steps::record(&network)?;
-        Ok(Self { device, config, weights, state, activations, steps, context, len: 0, current: false })
+        Ok(Self { steps, state, _weights: weights, device, config, context, len: 0, current: false })
     }
 
     /// The model's numbers.
@@ -252,12 +253,5 @@ impl Steps {
                 network.logits()
             })?,
         })
-    }
-}
-
-impl Drop for Decoder {
-    fn drop(&mut self) {
-        // The buffers must not be given back while launches use them.
-        let _ = (self.device.synchronize(), self.activations, &self.weights);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use cuda_driver::function::Function;
 use cuda_driver::graph::GraphExec;
@@ -27,6 +28,8 @@ const DEPENDENT_IN_GRAPHS: DriverVersion = DriverVersion::new(12, 3);
 /// Device memory, given back when dropped.
 pub(super) struct Allocation {
     memory: Option<DevicePointer<u8>>,
+    /// The memory is gone with the context: keep that.
+    _context: Rc<Context>,
 }
 
 impl Allocation {
@@ -49,7 +52,15 @@ pub(super) struct Gpu {
     functions: RefCell<HashMap<&'static str, Function>>,
     module: Module,
     stream: Stream,
-    _context: Context,
+    context: Rc<Context>,
+}
+
+/// A graph of launches.
+pub(super) struct Graph {
+    graph: GraphExec,
+    /// A graph is gone with its context, and its launches with the module: keep both.
+    _module: Module,
+    _context: Rc<Context>,
 }
 
 /// A failed call of `cust`, with the driver's own words.
@@ -84,7 +95,7 @@ impl Gpu {
         let capability = 10 * attribute(DeviceAttribute::ComputeCapabilityMajor)?
             + attribute(DeviceAttribute::ComputeCapabilityMinor)?;
         let (sm, ptx) = ptx_for(&name, capability)?;
-        let context = call("cuDevicePrimaryCtxRetain", Context::new(device))?;
+        let context = Rc::new(call("cuDevicePrimaryCtxRetain", Context::new(device))?);
         let stream = call("cuStreamCreate", Stream::new(StreamFlags::NON_BLOCKING, None))?;
         let module = Module::from_ptx(ptx)?;
         let info = DeviceInfo {
@@ -98,7 +109,7 @@ impl Gpu {
             why_not_cuda: None,
             name,
         };
-        Ok((Self { functions: RefCell::default(), module, stream, _context: context }, info))
+        Ok((Self { functions: RefCell::default(), module, stream, context }, info))
     }
 
     pub fn free_bytes(&self) -> Result<u64, DeviceError> {
@@ -107,7 +118,7 @@ impl Gpu {
 
     pub fn zeroed(&self, bytes: usize) -> Result<Allocation, DeviceError> {
         if bytes == 0 {
-            return Ok(Allocation { memory: None });
+            return Ok(Allocation { memory: None, _context: Rc::clone(&self.context) });
         }
         let free = self.free_bytes()?;
         // SAFETY: the size is not zero; the memory is written before anything reads it.
@@ -117,7 +128,7 @@ impl Gpu {
             }
             other => call("cuMemAlloc", other)?,
         };
-        let allocation = Allocation { memory: Some(pointer) };
+        let allocation = Allocation { memory: Some(pointer), _context: Rc::clone(&self.context) };
         // SAFETY: the memory was just allocated, with that many bytes.
         let mut slice = unsafe { DeviceSlice::from_raw_parts(pointer, bytes) };
         call("cuMemsetD8", slice.set_8(0))?;
@@ -203,18 +214,27 @@ impl Gpu {
     pub fn record(
         &self,
         launches: impl FnOnce() -> Result<(), DeviceError>,
-    ) -> Result<GraphExec, DeviceError> {
-        GraphExec::capture(&self.stream, |_| launches())
+    ) -> Result<Graph, DeviceError> {
+        let graph = GraphExec::capture(&self.stream, |_| launches())?;
+        Ok(Graph { graph, _module: self.module.clone(), _context: Rc::clone(&self.context) })
     }
 
     /// # Safety
     /// As for [`Device::replay`](super::Device::replay).
-    pub unsafe fn replay(&self, graph: &GraphExec) -> Result<(), DeviceError> {
+    pub unsafe fn replay(&self, graph: &Graph) -> Result<(), DeviceError> {
         // SAFETY: as the caller promises.
-        Ok(unsafe { graph.launch(&self.stream) }?)
+        Ok(unsafe { graph.graph.launch(&self.stream) }?)
     }
 }
 
 fn name_of<K: KernelArgs>(_: &K) -> &'static str {
     K::NAME
+}
+
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        // The module must not go while launches use it. An error has been reported by the call before, or nobody is
+        // left to be told.
+        let _ = self.stream.synchronize();
+    }
 }

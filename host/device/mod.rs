@@ -11,6 +11,7 @@ mod sim;
 
 use std::fmt;
 
+use cuda_sim::SimConfig;
 use cuda_std::launch::{KernelArgs, LaunchConfig};
 use serde::Serialize;
 
@@ -89,7 +90,7 @@ enum Machine {
 pub struct Recording(Recorded);
 
 enum Recorded {
-    Cuda(cuda_driver::graph::GraphExec),
+    Cuda(cuda::Graph),
     Sim(Vec<sim::Launch>),
 }
 
@@ -102,9 +103,13 @@ impl Device {
     pub fn open(choice: BackendChoice) -> Result<Self, DeviceError> {
         match choice {
             BackendChoice::Cuda => Self::open_cuda(),
-            BackendChoice::Sim => Ok(Self::open_sim(None)),
+            BackendChoice::Sim => Ok(Self::simulated(SimConfig::default())),
             BackendChoice::Auto => match Self::open_cuda() {
-                Err(error) if error.is_absent() => Ok(Self::open_sim(Some(error.to_string()))),
+                Err(error) if error.is_absent() => {
+                    let mut device = Self::simulated(SimConfig::default());
+                    device.info.why_not_cuda = Some(error.to_string());
+                    Ok(device)
+                }
                 opened => opened,
             },
         }
@@ -115,8 +120,9 @@ impl Device {
         Ok(Self { info, machine: Machine::Cuda(gpu) })
     }
 
-    fn open_sim(why_not_cuda: Option<String>) -> Self {
-        let (sim, info) = sim::Sim::open(why_not_cuda);
+    /// A simulator of the GPU that `config` describes.
+    pub fn simulated(config: SimConfig) -> Self {
+        let (sim, info) = sim::Sim::new(config);
         Self { info, machine: Machine::Sim(sim) }
     }
 

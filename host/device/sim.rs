@@ -16,8 +16,7 @@ pub(super) struct Sim {
 }
 
 impl Sim {
-    pub fn open(why_not_cuda: Option<String>) -> (Self, DeviceInfo) {
-        let config = SimConfig::default();
+    pub fn new(config: SimConfig) -> (Self, DeviceInfo) {
         let info = DeviceInfo {
             name: "simulated GPU".to_owned(),
             backend: Backend::Sim,
@@ -27,7 +26,7 @@ impl Sim {
             memory_bytes: config.memory_bytes as u64,
             driver: None,
             dependent_launch: false,
-            why_not_cuda,
+            why_not_cuda: None,
         };
         (Self { simulator: Simulator::new(config), recording: RefCell::default() }, info)
     }
