@@ -65,6 +65,15 @@ fn raise(kind: FaultKind) -> ! {
     panic::resume_unwind(Box::new(Raised(kind, Some(source_line(Location::caller())))))
 }
 
+/// As `unwrap_or_else`, whose closure would hide the caller's line.
+#[track_caller]
+fn or_raise<T>(result: Result<T, FaultKind>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(kind) => raise(kind),
+    }
+}
+
 /// `threadIdx`.
 #[inline]
 pub fn thread_idx() -> [u32; 3] {
@@ -233,16 +242,14 @@ pub fn mbarrier_init(address: usize, expected: u32) {
 /// Arrives, and makes the phase wait for `bytes` more bytes of copies.
 #[track_caller]
 pub fn mbarrier_arrive(address: usize, bytes: u32) {
-    let result = block().mbarriers.borrow_mut().arrive(address, bytes);
-    result.unwrap_or_else(|e| raise(e));
+    or_raise(block().mbarriers.borrow_mut().arrive(address, bytes));
     wrote();
 }
 
 /// Whether the phase of `parity` is complete.
 #[track_caller]
 pub fn mbarrier_test(address: usize, parity: u32) -> bool {
-    let result = block().mbarriers.borrow_mut().test(address, parity);
-    result.unwrap_or_else(|e| raise(e))
+    or_raise(block().mbarriers.borrow_mut().test(address, parity))
 }
 
 /// Asks for a bulk copy to shared memory that completes on an `mbarrier`.
@@ -253,6 +260,5 @@ pub fn bulk_copy(to: *mut u8, from: *const u8, bytes: usize, mbarrier: usize) {
     if !bytes.is_multiple_of(16) {
         raise(FaultKind::AsyncCopy(format!("a bulk copy moves a multiple of 16 bytes, not {bytes}")));
     }
-    let result = block().mbarriers.borrow_mut().copy(mbarrier, Copy { to, from, bytes, zeros: 0 });
-    result.unwrap_or_else(|e| raise(e));
+    or_raise(block().mbarriers.borrow_mut().copy(mbarrier, Copy { to, from, bytes, zeros: 0 }));
 }

@@ -159,7 +159,8 @@ gpu_float! {
         /// The number of a hyperbolic sine.
         asinh(): libm::asinhf, libm::asinh;
         /// The number of a hyperbolic cosine.
-        acosh(): libm::acoshf, libm::acosh;
+        acosh(): |x| if x < 1.0 { f32::NAN } else { libm::acoshf(x) },
+            |x| if x < 1.0 { f64::NAN } else { libm::acosh(x) };
         /// The number of a hyperbolic tangent.
         atanh(): libm::atanhf, libm::atanh;
     }
@@ -217,7 +218,7 @@ approximate! {
     fast_tanh, "tanh.approx", libm::tanhf, "The hyperbolic tangent, to a relative error of 2^-11.";
 }
 
-/// `e^x`, by [`fast_exp2`]: the error grows with `|x|`, by `|x| / 2` units in the last place.
+/// `e^x`, by [`fast_exp2`]: the error grows with `|x|`, by `1.5 |x|` units in the last place.
 #[inline(always)]
 pub fn fast_exp(x: f32) -> f32 {
     fast_exp2(x * core::f32::consts::LOG2_E)

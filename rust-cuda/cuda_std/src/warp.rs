@@ -259,9 +259,9 @@ macro_rules! butterfly {
                 let _ = op;
                 let bits = device::warp(ALL, stringify!($name), value.to_bits().into(), 0, |m| {
                     let op: fn(f32, f32) -> f32 = $op;
-                    let mut r = [0.0; 32];
+                    let (mut r, first) = ([0.0; 32], m.mask.trailing_zeros());
                     for (lane, r) in r.iter_mut().enumerate() {
-                        *r = f32::from_bits(m.read(lane as u32, lane as u32, stringify!($name))? as u32);
+                        *r = f32::from_bits(m.read(first, lane as u32, stringify!($name))? as u32);
                     }
                     // The operations are commutative: all lanes get the bits that the first one does.
                     for half in [16, 8, 4, 2, 1] {

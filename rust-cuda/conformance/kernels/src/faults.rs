@@ -50,8 +50,11 @@ pub unsafe fn endless_reread(word: *mut u32) {
 pub unsafe fn livelock(word: *mut u32) {
     // SAFETY: the buffer is a word.
     let word = unsafe { Atomic::<u32, Device>::from_ptr(word) };
-    while word.load(Ordering::Relaxed) != u32::MAX {
-        // here: livelock
+    loop {
+        let seen = word.load(Ordering::Relaxed); // here: livelock
+        if seen == u32::MAX {
+            break;
+        }
         word.fetch_and(0xff, Ordering::Relaxed);
     }
 }
