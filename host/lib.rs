@@ -1,5 +1,6 @@
 //! Psionic decodes Qwen3 GGUF models through GPU kernels written in Rust.
 
+pub mod bench;
 pub mod decode;
 pub mod device;
 pub mod gguf;

@@ -1,5 +1,6 @@
 //! Integration tests of the host: one binary, one module per part.
 
+mod cli;
 mod gguf;
 mod model;
 mod quant;

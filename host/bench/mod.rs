@@ -1,0 +1,11 @@
+//! Benchmarks of decoding: what is timed, the statistics, and the record of a result.
+
+mod record;
+mod run;
+mod stats;
+mod workload;
+
+pub use record::{ModelSummary, Record};
+pub use run::{Samples, measure};
+pub use stats::Stats;
+pub use workload::{Phase, Workload};

@@ -1,0 +1,135 @@
+//! What several subcommands share: the model's file, the device, and how activations are stored.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use psionic::decode::{self, DecodeError, Decoder, DecoderOptions};
+use psionic::device::{self, COMMIT, Device, DeviceInfo};
+use psionic::gguf::GgufFile;
+use psionic::model::{Config, Model};
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::terminal::{Progress, note};
+
+/// Which model.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// The model, a GGUF file
+    #[arg(short, long, value_name = "FILE")]
+    pub model: PathBuf,
+}
+
+/// Where and how it runs.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct DeviceArgs {
+    /// Where the kernels run
+    #[arg(long, value_enum, default_value_t, value_name = "WHERE")]
+    pub backend: Backend,
+
+    /// How activations are multiplied with quantised weights
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub activations: Activations,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// The GPU, or the simulator where there is no GPU
+    #[default]
+    Auto,
+    /// The GPU
+    Cuda,
+    /// The simulator, on the CPU
+    Sim,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Activations {
+    /// As 8-bit codes, 32 to a scale: fast, as llama.cpp does
+    #[default]
+    Int8,
+    /// As they are: exact
+    Float,
+}
+
+impl DeviceArgs {
+    /// Opens the device, and says so where it is not the one that was hoped for.
+    pub fn open(self) -> Result<Device, Failure> {
+        let device = Device::open(match self.backend {
+            Backend::Auto => device::BackendChoice::Auto,
+            Backend::Cuda => device::BackendChoice::Cuda,
+            Backend::Sim => device::BackendChoice::Sim,
+        })?;
+        if let Some(reason) = &device.info().why_not_cuda {
+            note(format_args!("running on the simulator, which is slow: {reason}"));
+        }
+        Ok(device)
+    }
+
+    /// Opens the device and loads a model.
+    pub fn load(self, model: &Model<'_>, context: usize) -> Result<Decoder, Failure> {
+        let device = self.open()?;
+        let activations = match self.activations {
+            Activations::Int8 => decode::Activations::Int8,
+            Activations::Float => decode::Activations::Float,
+        };
+        let options = DecoderOptions { context: Some(context), activations };
+        let mut progress = Progress::new("loading");
+        Ok(Decoder::load(device, model, &options, &mut |done, total| progress.set(done, total))?)
+    }
+
+    /// How activations are stored, as it is typed and reported.
+    pub fn activations(self) -> &'static str {
+        match self.activations {
+            Activations::Int8 => "int8",
+            Activations::Float => "float",
+        }
+    }
+}
+
+/// What every report in JSON begins with.
+#[derive(Debug, Serialize)]
+pub struct Provenance {
+    version: &'static str,
+    commit: &'static str,
+    model: String,
+    model_name: Option<String>,
+    device: DeviceInfo,
+    activations: &'static str,
+    context: usize,
+}
+
+impl Provenance {
+    pub fn new(path: &Path, decoder: &Decoder, device: DeviceArgs) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            commit: COMMIT,
+            model: path.display().to_string(),
+            model_name: decoder.config().name.clone(),
+            device: decoder.device().clone(),
+            activations: device.activations(),
+            context: decoder.context(),
+        }
+    }
+}
+
+/// A model in a line: its name, or its file's.
+pub fn model_label(file: &GgufFile, config: &Config) -> String {
+    config.name.clone().unwrap_or_else(|| file.path().display().to_string())
+}
+
+/// A device in a line.
+pub fn device_label(info: &DeviceInfo) -> String {
+    match &info.driver {
+        Some(driver) => format!("{} ({}, CUDA {driver})", info.name, info.backend),
+        None => format!("{} ({})", info.name, info.backend),
+    }
+}
+
+/// Refuses token ids that the model does not have, before it is loaded.
+pub fn check_tokens(tokens: &[u32], vocab: usize) -> Result<(), Failure> {
+    match tokens.iter().find(|&&token| token as usize >= vocab) {
+        Some(&token) => Err(DecodeError::UnknownToken { token, vocab }.into()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,254 @@
+//! `psionic doctor`: what this machine has of what is needed, and the command that adds the rest.
+
+use std::path::{Path, PathBuf};
+
+use cuda_builder::compiler;
+use cuda_driver::{DriverError, DriverVersion};
+use psionic::device::{BackendChoice, COMMIT, COMPILER, Device, DeviceError, PTX, PTX_MISSING};
+use serde::Serialize;
+
+use super::failure::{Failure, Kind};
+use super::style::{DIM, ERROR, GOOD, HINT};
+use super::terminal::{bytes, one_line, print, print_json};
+
+/// Check what this machine has of what is needed
+///
+/// Each line is a requirement, with the command that fulfils it where it is
+/// not. Only the simulator is needed to run at all; the rest is for a GPU.
+/// Exits with 0 when there is something to run on, and with 4 when
+/// --require-gpu is given and the GPU cannot be used.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  psionic doctor
+  psionic doctor --json
+  psionic doctor --require-gpu && psionic bench -m model.gguf --backend cuda")]
+pub struct Args {
+    /// Fail, with exit code 4, when the GPU cannot be used
+    #[arg(long)]
+    require_gpu: bool,
+
+    /// Write one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// It is there.
+    Ok,
+    /// It is not, and something cannot be done for that.
+    Missing,
+    /// It is not, and nothing here needs it.
+    Absent,
+    /// It depends on something that is missing.
+    Unknown,
+}
+
+/// A requirement on this machine.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    /// What it is for.
+    purpose: &'static str,
+    state: State,
+    detail: String,
+    /// What to do, where something is to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, purpose: &'static str, detail: impl ToString) -> Self {
+        Self { name, purpose, state: State::Ok, detail: detail.to_string(), fix: None }
+    }
+
+    fn not(name: &'static str, purpose: &'static str, state: State, detail: impl ToString) -> Self {
+        Self { name, purpose, state, detail: detail.to_string(), fix: None }
+    }
+
+    fn fix(mut self, fix: impl ToString) -> Self {
+        self.fix = Some(fix.to_string());
+        self
+    }
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let simulator = simulator();
+    let driver = driver();
+    let gpu = gpu(&driver);
+    let simulates = simulator.state == State::Ok;
+    let computes = gpu.state == State::Ok;
+    let checks = [simulator, kernel_compiler(), ptx(), driver, gpu, tool("ptxas"), tool("nvdisasm")];
+    let report =
+        Report { version: env!("CARGO_PKG_VERSION"), commit: COMMIT, simulates, computes, checks: &checks };
+    if args.json {
+        print_json(&report)?;
+    } else {
+        print(text(&report))?;
+    }
+    if args.require_gpu && !computes {
+        return Err(Failure::new(
+            Kind::Device,
+            "the GPU cannot be used; `psionic doctor` says what is missing",
+        ));
+    }
+    if !simulates && !computes {
+        return Err(Failure::new(
+            Kind::Device,
+            "there is nothing to run on: neither the simulator nor a GPU works",
+        ));
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    version: &'static str,
+    commit: &'static str,
+    #[serde(rename = "simulator")]
+    simulates: bool,
+    #[serde(rename = "gpu")]
+    computes: bool,
+    checks: &'a [Check],
+}
+
+fn text(report: &Report<'_>) -> String {
+    let mut text = format!("psionic {} ({})\n\n", report.version, report.commit);
+    for Check { name, purpose, state, detail, fix } in report.checks {
+        let mark = match state {
+            State::Ok => format!("{GOOD}✓{GOOD:#}"),
+            State::Missing => format!("{ERROR}✗{ERROR:#}"),
+            State::Absent | State::Unknown => format!("{DIM}-{DIM:#}"),
+        };
+        text += &format!("{mark} {name:<16} {}\n", one_line(detail));
+        if *state != State::Ok {
+            text += &format!("  {:<16} {DIM}for {purpose}{DIM:#}\n", "");
+        }
+        if let Some(fix) = fix {
+            text += &format!("  {:<16} {HINT}fix:{HINT:#} {}\n", "", one_line(fix));
+        }
+    }
+    let end = match (report.computes, report.simulates) {
+        (true, _) => "The GPU is ready.",
+        (false, true) => "The simulator is ready; the GPU cannot be used.",
+        (false, false) => "There is nothing to run on.",
+    };
+    text + "\n" + end + "\n"
+}
+
+fn simulator() -> Check {
+    const PURPOSE: &str = "running the kernels on the CPU";
+    match Device::open(BackendChoice::Sim) {
+        Ok(device) => {
+            let memory = bytes(device.info().memory_bytes);
+            Check::ok("simulator", PURPOSE, format_args!("{}, {memory}", device.info().name))
+        }
+        Err(error) => Check::not("simulator", PURPOSE, State::Missing, error),
+    }
+}
+
+fn kernel_compiler() -> Check {
+    const PURPOSE: &str = "building this program with GPU code";
+    match compiler::find() {
+        Ok(compiler) => Check::ok("kernel compiler", PURPOSE, compiler),
+        Err(error) => {
+            let reasons: Vec<String> = error
+                .rejected
+                .iter()
+                .map(|rejected| format!("{}: {}", rejected.candidate, rejected.reason))
+                .collect();
+            // A program that holds its GPU code runs without the compiler.
+            let state = if PTX_MISSING.is_some() { State::Missing } else { State::Absent };
+            Check::not("kernel compiler", PURPOSE, state, format_args!("none found ({})", reasons.join("; ")))
+                .fix(error.advice())
+        }
+    }
+}
+
+fn ptx() -> Check {
+    const PURPOSE: &str = "running the kernels on a GPU";
+    match PTX_MISSING {
+        None => {
+            let archs: Vec<String> = PTX.iter().map(|(sm, _)| format!("sm_{sm}")).collect();
+            let by = COMPILER.map(|compiler| format!(", compiled by {compiler}")).unwrap_or_default();
+            Check::ok("GPU code", PURPOSE, format_args!("{}{by}", archs.join(", ")))
+        }
+        Some(reason) => Check::not("GPU code", PURPOSE, State::Missing, "none in this program").fix(reason),
+    }
+}
+
+fn driver() -> Check {
+    const LEAST: DriverVersion = DriverVersion::CUDA_12_0;
+    const PURPOSE: &str = "using a GPU";
+    match cuda_driver::status(LEAST) {
+        Ok(found) => Check::ok("NVIDIA driver", PURPOSE, format_args!("CUDA {found} (at least {LEAST})")),
+        // The driver is there and answers: what is missing is the GPU.
+        Err(DriverError::NoDevice) => {
+            Check::ok("NVIDIA driver", PURPOSE, format_args!("at least CUDA {LEAST}"))
+        }
+        Err(DriverError::NoDriver { tried }) => {
+            Check::not("NVIDIA driver", PURPOSE, State::Missing, format_args!("none found ({tried})"))
+                .fix("install the driver of this machine's GPU, after which `nvidia-smi` must work")
+        }
+        Err(DriverError::TooOld { found, required }) => Check::not(
+            "NVIDIA driver",
+            PURPOSE,
+            State::Missing,
+            format_args!("CUDA {found}, too old (at least {required})"),
+        )
+        .fix("update the driver"),
+        Err(error) => Check::not("NVIDIA driver", PURPOSE, State::Missing, error),
+    }
+}
+
+fn gpu(driver: &Check) -> Check {
+    const PURPOSE: &str = "decoding at full speed";
+    if driver.state != State::Ok {
+        return Check::not("GPU", PURPOSE, State::Unknown, "not seen without a driver");
+    }
+    match Device::open(BackendChoice::Cuda) {
+        Ok(device) => {
+            let info = device.info();
+            let sm = |value: Option<u32>| value.map_or_else(String::new, |value| format!("sm_{value}"));
+            Check::ok(
+                "GPU",
+                PURPOSE,
+                format_args!(
+                    "{}, {}, {}, {} multiprocessors, runs the code for {}",
+                    info.name,
+                    bytes(info.memory_bytes),
+                    sm(info.compute_capability),
+                    info.multiprocessors,
+                    sm(info.ptx)
+                ),
+            )
+        }
+        Err(DeviceError::NoPtx { .. }) => {
+            Check::not("GPU", PURPOSE, State::Unknown, "not used without GPU code")
+        }
+        Err(error) => Check::not("GPU", PURPOSE, State::Missing, error),
+    }
+}
+
+fn tool(name: &'static str) -> Check {
+    const PURPOSE: &str = "looking at machine code; nothing needs it to run";
+    match find_tool(name) {
+        Some(path) => Check::ok(name, PURPOSE, path.display()),
+        None => {
+            Check::not(name, PURPOSE, State::Absent, "not installed (optional, in NVIDIA's CUDA toolkit)")
+        }
+    }
+}
+
+/// A program on the path, or where NVIDIA's installer puts it.
+fn find_tool(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> =
+        std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
+    folders.push(Path::new("/usr/local/cuda/bin").to_owned());
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    folders.into_iter().map(|folder| folder.join(&file)).find(|path| path.is_file())
+}
