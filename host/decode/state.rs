@@ -22,8 +22,8 @@ impl Plan {
     /// The plan for a context of `context` tokens on a device with `multiprocessors`.
     pub fn new(config: &Config, context: usize, multiprocessors: u32) -> Self {
         let shape = Shape {
-            heads: config.heads as u32,
             kv_heads: config.kv_heads as u32,
+            group: (config.heads / config.kv_heads) as u32,
             head_dim: config.head_dim as u32,
             context: context as u32,
         };

@@ -96,8 +96,9 @@ impl Vector {
             } else {
                 let (mut sum, mut i) = (0.0f32, first);
                 while i < cols {
-                    for v in load(x, i) {
-                        sum = v.mul_add(v, sum);
+                    let v = load(x, i);
+                    for k in 0..PER_THREAD {
+                        sum = v[k].mul_add(v[k], sum);
                     }
                     i += step;
                 }
@@ -128,14 +129,11 @@ impl Vector {
     #[inline(always)]
     unsafe fn set(self, i: usize, v: [f32; PER_THREAD], inside: bool) {
         let mut largest = 0.0f32;
-        for x in v {
-            let a = x.abs();
-            largest = if a > largest { a } else { largest };
+        for k in 0..PER_THREAD {
+            largest = larger(largest, v[k].abs());
         }
-        for lanes in [1, 2] {
-            let other = warp::shuffle_xor_f32(warp::ALL, largest, lanes);
-            largest = if other > largest { other } else { largest };
-        }
+        largest = larger(largest, warp::shuffle_xor_f32(warp::ALL, largest, 1));
+        largest = larger(largest, warp::shuffle_xor_f32(warp::ALL, largest, 2));
         let scale = largest / 127.0;
         let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
         let (mut words, mut sum) = ([0u32; 2], 0i32);
@@ -175,3 +173,7 @@ unsafe fn load(x: *const f32, i: usize) -> [f32; PER_THREAD] {
     [a, b, c, d, e, f, g, h]
 }
 
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}

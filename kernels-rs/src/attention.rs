@@ -17,7 +17,7 @@ const WARPS: usize = (THREADS / warp::SIZE) as usize;
 const TOGETHER: usize = 4;
 
 /// Fewer positions than this are not worth a block of their own.
-const SHORTEST_SPLIT: usize = 32;
+const SHORTEST_SPLIT: u32 = 32;
 
 /// Below every score, and far enough from the end of the range to subtract from.
 const LOWEST: f32 = -1e30;
@@ -26,10 +26,10 @@ const LOWEST: f32 = -1e30;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Shape {
-    /// Query heads, a multiple of the KV heads.
-    pub heads: u32,
     /// KV heads.
     pub kv_heads: u32,
+    /// Query heads that share a KV head.
+    pub group: u32,
     /// Elements of a head: a multiple of 32, at most 256.
     pub head_dim: u32,
     /// Positions that the cache has room for.
@@ -37,25 +37,25 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Query heads that share a KV head.
-    pub const fn group(&self) -> u32 {
-        self.heads / self.kv_heads
+    /// Query heads.
+    pub const fn heads(&self) -> u32 {
+        self.kv_heads * self.group
     }
 
-    /// Query heads that are worked on together.
+    /// Query heads that are worked on together: as many as the registers hold.
     const fn heads_together(&self) -> usize {
-        if self.group() <= 2 { 2 } else { 4 }
+        if self.group <= 2 || self.head_dim > 128 { 2 } else { 4 }
     }
 
     /// Dynamic shared memory of a block, in bytes: queries, the new key, and the warps' results.
     pub const fn shared_bytes(&self) -> usize {
         let d = self.head_dim as usize;
-        ((self.group() as usize + 1) * d + WARPS * self.heads_together() * (d + 2)) * size_of::<f32>()
+        ((self.group as usize + 1) * d + WARPS * self.heads_together() * (d + 2)) * size_of::<f32>()
     }
 
     /// Floats of the splits' results, for `splits` splits.
     pub const fn partial_len(&self, splits: u32) -> usize {
-        self.heads as usize * splits as usize * (self.head_dim as usize + 2)
+        self.heads() as usize * splits as usize * (self.head_dim as usize + 2)
     }
 }
 
@@ -68,7 +68,7 @@ impl Shape {
 /// The sizes must be `shape`'s; the grid is (splits, KV heads) blocks of [`THREADS`] threads with
 /// [`Shape::shared_bytes`]; `partials` has [`Shape::partial_len`] elements; `counters` has a zero for each KV head,
 /// and has again afterwards.
-#[kernel(launch_bounds(256, 2))]
+#[kernel(launch_bounds(256, 1))]
 #[allow(clippy::too_many_arguments)]
 pub unsafe fn attention(
     qkv: *const f32,
@@ -89,9 +89,9 @@ pub unsafe fn attention(
     // SAFETY: as the caller promises, for the whole body.
     unsafe {
         let (split, kv_head) = (thread::block_idx_x() as usize, thread::block_idx_y() as usize);
-        let (d, group) = (shape.head_dim as usize, shape.group() as usize);
+        let (d, group) = (shape.head_dim as usize, shape.group as usize);
         let new = global::load(position, Cached) as usize;
-        let stretch = Stretch::of(split, thread::grid_dim_x() as usize, new + 1);
+        let stretch = Stretch::of(split as u32, thread::grid_dim_x(), new as u32 + 1);
         if split >= stretch.splits {
             return;
         }
@@ -103,19 +103,23 @@ pub unsafe fn attention(
 
         let (me, lane) = (warp::warp_id() as usize, warp::lane_id() as usize);
         // The softmax is in powers of 2.
-        let scale = core::f32::consts::LOG2_E / (d as f32).sqrt();
-        for h in (me..group).step_by(WARPS) {
+        let scale = core::f32::consts::LOG2_E * float::fast_rsqrt(d as f32);
+        let mut h = me;
+        while h < group {
             let from = qkv.add((kv_head * group + h) * d);
             let to = shared::Slice::dynamic(h * d * 4, d);
             norm_and_rotate(from, q_norm, eps, rotation, scale, to);
+            h += WARPS;
         }
         if stretch.end == new + 1 && me == WARPS - 1 {
-            let from = qkv.add((shape.heads as usize + kv_head) * d);
+            let from = qkv.add((shape.heads() as usize + kv_head) * d);
             norm_and_rotate(from, k_norm, eps, rotation, 1.0, key);
-            let value = qkv.add((shape.heads as usize + shape.kv_heads as usize + kv_head) * d);
-            for i in (lane..d).step_by(32) {
+            let value = qkv.add((shape.heads() as usize + shape.kv_heads as usize + kv_head) * d);
+            let mut i = lane;
+            while i < d {
                 global::store(keys.add(new * d + i), half::f32_to_f16(key.get(i)));
                 global::store(values.add(new * d + i), half::f32_to_f16(global::load(value.add(i), Cached)));
+                i += 32;
             }
         }
         thread::sync_threads();
@@ -123,9 +127,8 @@ pub unsafe fn attention(
         let job = Job { queries, keys, values, shape, kv_head, split, stretch, partials, out };
         match (shape.heads_together(), d <= 128) {
             (2, true) => job.run::<2, 2>(),
-            (2, false) => job.run::<2, 4>(),
             (_, true) => job.run::<4, 2>(),
-            (_, false) => job.run::<4, 4>(),
+            (_, false) => job.run::<2, 4>(),
         }
         if stretch.splits > 1 {
             job.merge_if_last(counters);
@@ -143,12 +146,15 @@ struct Stretch {
 }
 
 impl Stretch {
+    /// In 32 bits: a division of 64 takes hundreds of instructions.
     #[inline(always)]
-    fn of(split: usize, most: usize, positions: usize) -> Self {
-        let wanted = positions.div_ceil(SHORTEST_SPLIT).min(most);
-        let each = positions.div_ceil(wanted);
+    fn of(split: u32, most: u32, positions: u32) -> Self {
+        let wanted = (positions + SHORTEST_SPLIT - 1) / SHORTEST_SPLIT;
+        let wanted = wanted.min(most).max(1);
+        let each = (positions + wanted - 1) / wanted;
         let start = split * each;
-        Self { start, end: positions.min(start + each), splits: positions.div_ceil(each) }
+        let splits = (positions + each - 1) / each.max(1);
+        Self { start: start as usize, end: positions.min(start + each) as usize, splits: splits as usize }
     }
 }
 
@@ -169,21 +175,22 @@ unsafe fn norm_and_rotate(
     let (d, lane) = (to.len(), warp::lane_id() as usize);
     // SAFETY: as the caller promises; lanes use elements of their own between the barriers of the warp.
     unsafe {
-        let mut sum = 0.0f32;
-        for i in (lane..d).step_by(32) {
+        let (mut sum, mut i) = (0.0f32, lane);
+        while i < d {
             let v = global::load(x.add(i), Cached);
             sum = v.mul_add(v, sum);
+            to.set(i, v * global::load(weight.add(i), ReadOnly));
+            i += 32;
         }
-        let factor = float::fast_rsqrt(warp::sum_f32(sum) / d as f32 + eps);
-        for i in (lane..d).step_by(32) {
-            to.set(i, global::load(x.add(i), Cached) * factor * global::load(weight.add(i), ReadOnly));
-        }
+        let factor = float::fast_rsqrt(warp::sum_f32(sum) / d as f32 + eps) * scale;
         warp::sync_warp(warp::ALL);
-        for i in (lane..d / 2).step_by(32) {
+        let mut i = lane;
+        while i < d / 2 {
             let F32x2([cos, sin]) = global::load(rotation.add(i), ReadOnly);
-            let (a, b) = (to.get(i), to.get(i + d / 2));
-            to.set(i, (a * cos - b * sin) * scale);
-            to.set(i + d / 2, (b * cos + a * sin) * scale);
+            let (a, b) = (to.get(i) * factor, to.get(i + d / 2) * factor);
+            to.set(i, a * cos - b * sin);
+            to.set(i + d / 2, b * cos + a * sin);
+            i += 32;
         }
         warp::sync_warp(warp::ALL);
     }
@@ -218,12 +225,13 @@ impl Job {
     /// As for the kernel; every thread of the block must call it.
     #[inline(always)]
     unsafe fn run<const H: usize, const W: usize>(self) {
-        let (d, group) = (self.shape.head_dim as usize, self.shape.group() as usize);
+        let (d, group) = (self.shape.head_dim as usize, self.shape.group as usize);
         let me = warp::warp_id() as usize;
         // SAFETY: as the caller promises; the launch has the shared memory for the results of all warps.
         unsafe {
             let results = shared::Slice::<f32>::dynamic((group + 1) * d * 4, WARPS * H * (d + 2));
-            for first in (0..group).step_by(H) {
+            let mut first = 0;
+            while first < group {
                 let r = self.attend::<H, W>(first);
                 for h in 0..H {
                     let base = (me * H + h) * (d + 2);
@@ -240,11 +248,14 @@ impl Job {
                     }
                 }
                 thread::sync_threads();
-                let heads = H.min(group - first);
-                for i in (thread::thread_idx_x() as usize..heads * d).step_by(THREADS as usize) {
-                    self.merge_warps(results, H, first, i);
+                let element = thread::thread_idx_x() as usize;
+                for h in 0..H {
+                    if first + h < group && element < d {
+                        self.merge_warps(results, H, first, h, element);
+                    }
                 }
                 thread::sync_threads();
+                first += H;
             }
         }
     }
@@ -255,7 +266,7 @@ impl Job {
     /// As for the kernel; all lanes must call it.
     #[inline(always)]
     unsafe fn attend<const H: usize, const W: usize>(self, first: usize) -> Running<H, W> {
-        let (d, group) = (self.shape.head_dim as usize, self.shape.group() as usize);
+        let (d, group) = (self.shape.head_dim as usize, self.shape.group as usize);
         let lane = warp::lane_id() as usize;
         let mut r = Running { max: [LOWEST; H], sum: [0.0; H], value: [[[0.0; 2]; W]; H] };
         // SAFETY: pairs beyond the head are skipped, heads beyond the group are the last one again.
@@ -285,14 +296,15 @@ impl Job {
             }
             for h in 0..H {
                 let mut max = r.max[h];
-                for s in scores[h] {
-                    max = if s > max { s } else { max };
+                for p in 0..TOGETHER {
+                    max = if scores[h][p] > max { scores[h][p] } else { max };
                 }
                 let shrink = float::fast_exp2(r.max[h] - max);
                 r.max[h] = max;
                 r.sum[h] *= shrink;
                 for w in 0..W {
-                    r.value[h][w] = r.value[h][w].map(|v| v * shrink);
+                    r.value[h][w][0] *= shrink;
+                    r.value[h][w][1] *= shrink;
                 }
                 for p in 0..TOGETHER {
                     let weight = float::fast_exp2(scores[h][p] - max);
@@ -326,15 +338,21 @@ impl Job {
         })
     }
 
-    /// Element `i` of the heads from `first` on, merged over the warps: into `out` if this is the only split,
-    /// otherwise into the splits' results.
+    /// An element of head `first + h`, merged over the warps: into `out` if this is the only split, otherwise into
+    /// the splits' results.
     ///
     /// # Safety
     /// As for the kernel; the results must be complete.
     #[inline(always)]
-    unsafe fn merge_warps(self, results: shared::Slice<f32>, together: usize, first: usize, i: usize) {
+    unsafe fn merge_warps(
+        self,
+        results: shared::Slice<f32>,
+        together: usize,
+        first: usize,
+        h: usize,
+        element: usize,
+    ) {
         let d = self.shape.head_dim as usize;
-        let (h, element) = (i / d, i % d);
         // SAFETY: as the caller promises; each element of the output has a thread of its own.
         unsafe {
             let at = |warp: usize, i: usize| results.get((warp * together + h) * (d + 2) + i);
@@ -349,7 +367,7 @@ impl Job {
                 sum = weight.mul_add(at(warp, d + 1), sum);
                 value = weight.mul_add(at(warp, element), value);
             }
-            let head = self.kv_head * self.shape.group() as usize + first + h;
+            let head = self.kv_head * self.shape.group as usize + first + h;
             if self.stretch.splits == 1 {
                 global::store(self.out.add(head * d + element), value / sum);
                 return;
@@ -380,7 +398,7 @@ impl Job {
     /// As for the kernel; every thread of the block must call it.
     #[inline(always)]
     unsafe fn merge_if_last(self, counters: *mut u32) {
-        let (d, group) = (self.shape.head_dim as usize, self.shape.group() as usize);
+        let (d, group) = (self.shape.head_dim as usize, self.shape.group as usize);
         // SAFETY: as the caller promises. The fences make the splits' results visible before the count and after it.
         unsafe {
             thread::device_fence();
@@ -400,8 +418,11 @@ impl Job {
                 return;
             }
             thread::device_fence();
-            for i in (thread::thread_idx_x() as usize..group * d).step_by(THREADS as usize) {
-                let (head, element) = (self.kv_head * group + i / d, i % d);
+            let element = thread::thread_idx_x() as usize;
+            for head in self.kv_head * group..(self.kv_head + 1) * group {
+                if element >= d {
+                    break;
+                }
                 let at = |split: usize, i: usize| global::load(self.partial(head, split).add(i), L2);
                 let mut max = LOWEST;
                 for split in 0..self.stretch.splits {

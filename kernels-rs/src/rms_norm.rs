@@ -16,14 +16,18 @@ pub unsafe fn rms_norm(x: *const f32, weight: *const f32, eps: f32, n: u32, out:
     // SAFETY: as the caller promises; each element has a thread of its own.
     unsafe {
         let mut sum = 0.0f32;
-        for i in (first..n).step_by(step) {
+        let mut i = first;
+        while i < n {
             let v = global::load(x.add(i), Cached);
             sum = v.mul_add(v, sum);
+            i += step;
         }
         let factor = 1.0 / (block_sum(sum) / n as f32 + eps).sqrt();
-        for i in (first..n).step_by(step) {
+        let mut i = first;
+        while i < n {
             let v = global::load(x.add(i), Cached) * factor * global::load(weight.add(i), ReadOnly);
             global::store(out.add(i), v);
+            i += step;
         }
     }
 }
