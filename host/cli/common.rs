@@ -1,6 +1,7 @@
 //! What several subcommands share: the model's file, the device, and how activations are stored.
 
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use clap::{Args, ValueEnum};
 use psionic::decode::{self, DecodeError, Decoder, DecoderOptions};
@@ -61,7 +62,8 @@ impl DeviceArgs {
             Backend::Sim => device::BackendChoice::Sim,
         })?;
         if let Some(reason) = &device.info().why_not_cuda {
-            note(format_args!("running on the simulator, which is slow: {reason}"));
+            static ONCE: Once = Once::new();
+            ONCE.call_once(|| note(format_args!("running on the simulator, which is slow: {reason}")));
         }
         Ok(device)
     }

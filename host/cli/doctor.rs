@@ -200,7 +200,8 @@ fn driver() -> Check {
             format_args!("CUDA {found}, too old (at least {required})"),
         )
         .fix("update the driver"),
-        Err(error) => Check::not("NVIDIA driver", PURPOSE, State::Missing, error),
+        Err(error) => Check::not("NVIDIA driver", PURPOSE, State::Missing, error)
+            .fix("install the driver again, and restart the machine if `nvidia-smi` still fails"),
     }
 }
 
@@ -229,7 +230,15 @@ fn gpu(driver: &Check) -> Check {
         Err(DeviceError::NoPtx { .. }) => {
             Check::not("GPU", PURPOSE, State::Unknown, "not used without GPU code")
         }
-        Err(error) => Check::not("GPU", PURPOSE, State::Missing, error),
+        Err(DeviceError::Driver(DriverError::NoDevice)) => {
+            Check::not("GPU", PURPOSE, State::Missing, "the driver shows none to this process")
+                .fix("look at `nvidia-smi`, CUDA_VISIBLE_DEVICES and the container's settings")
+        }
+        Err(error @ DeviceError::TooOld { .. }) => {
+            Check::not("GPU", PURPOSE, State::Missing, error).fix("use a newer GPU, or the simulator")
+        }
+        Err(error) => Check::not("GPU", PURPOSE, State::Missing, error)
+            .fix("see whether `nvidia-smi` works and the GPU is free, then update the driver"),
     }
 }
 

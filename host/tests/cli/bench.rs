@@ -1,6 +1,6 @@
 //! `bench` on the simulator: the shape of its results, never a time.
 
-use super::{arg, json, keys, psionic, stdout, trained};
+use super::{arg, keys, psionic, stdout, text, trained};
 use serde_json::Value;
 
 fn run(output: &str) -> String {
@@ -126,27 +126,14 @@ fn markdown_is_a_table_of_even_lines_with_the_commit_below() {
 }
 
 #[test]
-fn each_model_of_a_list_is_measured() {
+fn each_model_of_a_list_is_measured_and_the_simulator_mentioned_once() {
     let (first, second) = (trained(), crate::fixture("models").join("tiny-qwen3-q8_0.gguf"));
     let models = format!("{},{}", arg(&first), arg(&second));
-    let records = json(&mut psionic([
-        "bench",
-        "-m",
-        &models,
-        "--backend",
-        "sim",
-        "-p",
-        "1",
-        "-n",
-        "0",
-        "-r",
-        "1",
-        "-o",
-        "json",
-        "--warmup",
-        "0",
-    ]));
+    let arguments = ["bench", "-m", &models, "-p", "1", "-n", "0", "-r", "1", "-o", "json", "--warmup", "0"];
+    let output = psionic(arguments).output().unwrap();
+    let records: Value = serde_json::from_slice(&output.stdout).unwrap();
     let types: Vec<&str> =
         records.as_array().unwrap().iter().map(|record| record["model_type"].as_str().unwrap()).collect();
     assert_eq!(types, ["qwen3 5.0M Q4_K_M", "qwen3 5.0M Q8_0"]);
+    assert_eq!(text(&output.stderr).matches("running on the simulator").count(), 1);
 }

@@ -1,6 +1,6 @@
 //! Drivers and GPUs that will not do, played by a stand-in for the driver's library.
 
-use super::{arg, psionic, refusal, refused, stdout, text, trained};
+use super::{arg, json, psionic, refusal, refused, text, trained};
 use psionic::device::PTX_MISSING;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,6 +38,14 @@ fn with_driver(mut command: Command, version: &str, devices: &str) -> Command {
     command
 }
 
+/// What `doctor` says of a requirement on a machine with this driver.
+fn diagnosis(name: &str, version: &str, devices: &str) -> serde_json::Value {
+    let report = json(&mut with_driver(psionic(["doctor", "--json"]), version, devices));
+    let checks = report["checks"].as_array().unwrap();
+    assert!(checks.iter().all(|check| check["state"] != "missing" || check["fix"].is_string()), "{report}");
+    checks.iter().find(|check| check["name"] == name).unwrap().clone()
+}
+
 #[test]
 fn no_driver() {
     refused(&mut generate("cuda"), 4, "no NVIDIA driver was found");
@@ -49,13 +57,16 @@ fn a_driver_that_is_too_old_is_refused_and_not_replaced_by_the_simulator() {
         let part = "supports CUDA 11.4, but CUDA 12.0 or newer is required";
         refused(&mut with_driver(generate(backend), "11040", "1"), 4, part);
     }
-    let shown = stdout(&mut with_driver(psionic(["doctor"]), "11040", "1"));
-    assert!(shown.contains("✗ NVIDIA driver    CUDA 11.4, too old (at least 12.0)"), "{shown}");
+    let check = diagnosis("NVIDIA driver", "11040", "1");
+    assert_eq!((&check["state"], &check["fix"]), (&"missing".into(), &"update the driver".into()));
+    assert_eq!(check["detail"], "CUDA 11.4, too old (at least 12.0)");
 }
 
 #[test]
 fn a_driver_without_a_gpu() {
     refused(&mut with_driver(generate("cuda"), "12040", "0"), 4, "shows no GPU");
+    assert_eq!(diagnosis("NVIDIA driver", "12040", "0")["state"], "ok");
+    assert_eq!(diagnosis("GPU", "12040", "0")["state"], "missing");
     let output = with_driver(generate("auto"), "12040", "0").output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(
@@ -74,4 +85,5 @@ fn a_gpu_that_cannot_be_used_is_refused_and_not_replaced_by_the_simulator() {
         }
         assert!(text(&output.stderr).contains("--backend sim"));
     }
+    assert_ne!(diagnosis("GPU", "12040", "1")["state"], "ok");
 }
