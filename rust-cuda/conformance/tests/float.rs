@@ -1,5 +1,7 @@
 //! Mathematics against `std`, and the GPU's against the simulator's.
 
+use std::f64::consts::PI;
+
 use cuda_conformance::{Machine, Random, for_each_machine};
 use cuda_conformance_kernels::float as kernels;
 use cuda_std::launch::LaunchConfig;
@@ -147,7 +149,7 @@ fn fast(m: &Machine, values: &[f32]) -> (Vec<[f32; 9]>, Vec<i32>) {
 #[test]
 fn approximations_are_as_close_as_they_say() {
     let mut random = Random::new(18);
-    let mut values = random.many(4096, |r| r.between(-3.14, 3.14) as f32);
+    let mut values = random.many(4096, |r| r.between(-PI, PI) as f32);
     values.extend(random.many(2048, |r| r.between(-80.0, 80.0) as f32));
     values.extend(random.many(2048, |r| 10f64.powf(r.between(-30.0, 30.0)) as f32));
     let ulp = |x: f64| f64::from((x.abs() as f32).next_up() - x.abs() as f32);
@@ -171,7 +173,7 @@ fn approximations_are_as_close_as_they_say() {
             check("fast_exp", exp, x.exp(), (2.0 + x.abs() * 1.5) * ulp(x.exp()));
             check("fast_reciprocal", reciprocal, 1.0 / x, ulp(1.0 / x));
             check("fast_tanh", tanh, x.tanh(), x.tanh().abs() * 2f64.powi(-10));
-            if x.abs() <= 3.14 {
+            if x.abs() <= PI {
                 check("fast_sin", sin, x.sin(), 2f64.powf(-20.5));
                 check("fast_cos", cos, x.cos(), 2f64.powf(-20.5));
             }

@@ -46,7 +46,7 @@ fn every_pattern_widens_to_its_value() {
 
 /// The pattern nearest to `x`, ties to even: found by search among all finite ones, by their values alone.
 fn nearest(x: f32, exponent: u32, fraction: u32) -> u16 {
-    let infinity = ((1u32 << exponent) - 1 << fraction) as u16;
+    let infinity = (((1u32 << exponent) - 1) << fraction) as u16;
     if x.is_nan() {
         return 0x7fff;
     }

@@ -36,7 +36,7 @@ impl Barriers {
                     count(one.expected),
                     count(wait.expected)
                 )
-            } else if wait.expected.is_none() && one_at != at {
+            } else if wait.expected.is_none() && !ptr::eq(one_at, at) && one_at != at {
                 format!("thread {first} waits at {one_at}, thread {index} at {at}")
             } else {
                 String::new()

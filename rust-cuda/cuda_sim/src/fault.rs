@@ -24,10 +24,10 @@ pub struct Fault {
 }
 
 /// A line of source: file, line, column.
-pub type SourceLine = (String, u32, u32);
+pub type SourceLine = (Box<str>, u32, u32);
 
 pub(crate) fn source_line(location: &Location<'_>) -> SourceLine {
-    (location.file().to_owned(), location.line(), location.column())
+    (location.file().into(), location.line(), location.column())
 }
 
 struct At<'a>(&'a Option<SourceLine>);

@@ -7,16 +7,13 @@ use std::panic::{self, AssertUnwindSafe, Location};
 use std::ptr;
 use std::rc::Rc;
 
-use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use crate::barrier::AsyncCopies;
 use crate::block::View;
 use crate::fault::{self, FaultKind, SourceLine};
+use crate::stack::ColouredStack;
 use crate::warp::{Gathered, Offer, WarpWait};
-
-/// Enough for optimised and unoptimised kernels and a panic's formatting; only touched pages take memory.
-const STACK_BYTES: usize = 256 << 10;
 
 /// Why a thread does not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,12 +122,12 @@ impl Thread {
 /// A stack that runs one thread of a kernel after the other, and the thread it runs.
 pub(crate) struct Fiber {
     /// Before the thread, which the stack points to.
-    coroutine: Coroutine<(), (), Infallible, DefaultStack>,
+    coroutine: Coroutine<(), (), Infallible, ColouredStack>,
     thread: Box<Thread>,
 }
 
 impl Fiber {
-    fn new() -> std::io::Result<Self> {
+    fn new(number: usize) -> std::io::Result<Self> {
         let thread = Box::new(Thread::new());
         let shared: *const Thread = &*thread;
         let body = move |yielder: &Yielder<(), ()>, ()| -> Infallible {
@@ -149,7 +146,7 @@ impl Fiber {
             }
         };
         // SAFETY: as above: what the body captures outlives the stack.
-        let coroutine = unsafe { Coroutine::with_stack_unchecked(DefaultStack::new(STACK_BYTES)?, body) };
+        let coroutine = unsafe { Coroutine::with_stack_unchecked(ColouredStack::new(number)?, body) };
         Ok(Self { coroutine, thread })
     }
 
@@ -197,7 +194,7 @@ impl FiberPool {
     /// Takes `count` fibers.
     pub fn take(&mut self, count: usize) -> std::io::Result<Vec<Fiber>> {
         while self.0.len() < count {
-            self.0.push(Fiber::new()?);
+            self.0.push(Fiber::new(self.0.len())?);
         }
         Ok(self.0.split_off(self.0.len() - count))
     }

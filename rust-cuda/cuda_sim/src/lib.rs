@@ -18,6 +18,7 @@ mod fault;
 mod fiber;
 mod grid;
 mod memory;
+mod stack;
 mod warp;
 
 pub use fault::{Access, Fault, FaultKind};

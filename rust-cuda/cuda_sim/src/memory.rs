@@ -20,18 +20,28 @@ pub struct OutOfMemory {
     pub free: usize,
 }
 
+const RECENT: usize = 4;
+
 /// The start and size of every living allocation.
 pub(crate) struct Memory {
     ranges: RefCell<BTreeMap<usize, usize>>,
-    /// The range found last: most accesses of a kernel go to few buffers.
-    last: Cell<(usize, usize)>,
+    /// The ranges found last: most accesses of a kernel go to few buffers.
+    recent: [Cell<(usize, usize)>; RECENT],
+    /// The one of these to be replaced next.
+    next: Cell<usize>,
     limit: usize,
     used: Cell<usize>,
 }
 
 impl Memory {
     pub fn new(limit: usize) -> Self {
-        Self { ranges: RefCell::default(), last: Cell::new((0, 0)), limit, used: Cell::new(0) }
+        Self {
+            ranges: RefCell::default(),
+            recent: Default::default(),
+            next: Cell::default(),
+            limit,
+            used: Cell::default(),
+        }
     }
 
     pub fn free_bytes(&self) -> usize {
@@ -42,14 +52,16 @@ impl Memory {
     pub fn covers(&self, address: usize, bytes: usize) -> Result<(), Option<(usize, usize)>> {
         let inside =
             |(start, len): (usize, usize)| address >= start && bytes <= len && address - start <= len - bytes;
-        if inside(self.last.get()) {
+        if self.recent.iter().any(|range| inside(range.get())) {
             return Ok(());
         }
         let ranges = self.ranges.borrow();
         let nearest = ranges.range(..=address).next_back().map(|(start, len)| (*start, *len));
         match nearest {
             Some(range) if inside(range) => {
-                self.last.set(range);
+                let next = self.next.get();
+                self.recent[next].set(range);
+                self.next.set((next + 1) % RECENT);
                 Ok(())
             }
             _ => Err(nearest),
@@ -101,7 +113,7 @@ impl Allocation {
 impl Drop for Allocation {
     fn drop(&mut self) {
         self.memory.ranges.borrow_mut().remove(&(self.pointer.as_ptr() as usize));
-        self.memory.last.set((0, 0));
+        self.memory.recent.iter().for_each(|range| range.set((0, 0)));
         self.memory.used.set(self.memory.used.get() - self.bytes);
         // SAFETY: allocated in `new` with this layout, and freed only here.
         unsafe { alloc::dealloc(self.pointer.as_ptr(), self.layout) };

@@ -1,5 +1,6 @@
 //! Operations in which the lanes of a warp meet: shuffles, votes, reductions, matrix fragments.
 
+use std::ptr;
 use std::rc::Rc;
 
 use crate::fault::FaultKind;
@@ -97,7 +98,7 @@ pub(crate) fn release(warp: &[Fiber], now: &Lanes) -> Result<u32, (usize, FaultK
         let mut all_here = named & !(now.meeting & !released) == 0;
         for other in lanes(named & now.meeting & !released) {
             let o = warp[other].thread().warp.get();
-            if o.operation == op.operation && o.mask == op.mask {
+            if o.mask == op.mask && (ptr::eq(o.operation, op.operation) || o.operation == op.operation) {
                 continue;
             }
             all_here = false;

@@ -17,6 +17,7 @@ pub mod grid;
 pub mod half;
 pub mod mma;
 pub mod shared;
+pub mod speed;
 pub mod thread;
 pub mod warp;
 
