@@ -224,6 +224,95 @@ pub struct Param {
 }
 
 /// A kernel's arguments, made by `#[kernel]`: what a GPU is given, and what the simulator calls.
+///
+/// They are checked when the launch is compiled. With this kernel and launch
+///
+/// ```
+/// # use cuda_std::{kernel, launch::{DevicePtr, DevicePtrMut, DeviceSlice, KernelArgs}};
+/// #[kernel]
+/// pub unsafe fn axpy(a: f32, x: &[f32], y: *mut f32) {}
+/// # fn launch(_: impl KernelArgs) {}
+/// # fn host(a: f32, x: DeviceSlice<f32>, y: DevicePtrMut<f32>) {
+/// launch(axpy::Args { a, x, y });
+/// # }
+/// # fn main() {}
+/// ```
+///
+/// a missing argument does not compile,
+///
+/// ```compile_fail,E0063
+/// # use cuda_std::{kernel, launch::{DevicePtr, DevicePtrMut, DeviceSlice, KernelArgs}};
+/// # #[kernel]
+/// # pub unsafe fn axpy(a: f32, x: &[f32], y: *mut f32) {}
+/// # fn launch(_: impl KernelArgs) {}
+/// # fn host(a: f32, x: DeviceSlice<f32>, y: DevicePtrMut<f32>) {
+/// launch(axpy::Args { a, x });
+/// # }
+/// # fn main() {}
+/// ```
+///
+/// nor does one too many,
+///
+/// ```compile_fail,E0560
+/// # use cuda_std::{kernel, launch::{DevicePtr, DevicePtrMut, DeviceSlice, KernelArgs}};
+/// # #[kernel]
+/// # pub unsafe fn axpy(a: f32, x: &[f32], y: *mut f32) {}
+/// # fn launch(_: impl KernelArgs) {}
+/// # fn host(a: f32, x: DeviceSlice<f32>, y: DevicePtrMut<f32>) {
+/// launch(axpy::Args { a, x, y, n: 5 });
+/// # }
+/// # fn main() {}
+/// ```
+///
+/// nor two that were swapped,
+///
+/// ```compile_fail,E0308
+/// # use cuda_std::{kernel, launch::{DevicePtr, DevicePtrMut, DeviceSlice, KernelArgs}};
+/// # #[kernel]
+/// # pub unsafe fn axpy(a: f32, x: &[f32], y: *mut f32) {}
+/// # fn launch(_: impl KernelArgs) {}
+/// # fn host(a: f32, x: DeviceSlice<f32>, y: DevicePtrMut<f32>) {
+/// launch(axpy::Args { a, x: y, y: x });
+/// # }
+/// # fn main() {}
+/// ```
+///
+/// nor one of another type,
+///
+/// ```compile_fail,E0308
+/// # use cuda_std::{kernel, launch::{DevicePtr, DevicePtrMut, DeviceSlice, KernelArgs}};
+/// # #[kernel]
+/// # pub unsafe fn axpy(a: f32, x: &[f32], y: *mut f32) {}
+/// # fn launch(_: impl KernelArgs) {}
+/// # fn host(a: f64, x: DeviceSlice<f32>, y: DevicePtrMut<f32>) {
+/// launch(axpy::Args { a, x, y });
+/// # }
+/// # fn main() {}
+/// ```
+///
+/// nor a pointer that only reads where the kernel writes, nor one to other elements.
+///
+/// ```compile_fail,E0308
+/// # use cuda_std::{kernel, launch::{DevicePtr, DevicePtrMut, DeviceSlice, KernelArgs}};
+/// # #[kernel]
+/// # pub unsafe fn axpy(a: f32, x: &[f32], y: *mut f32) {}
+/// # fn launch(_: impl KernelArgs) {}
+/// # fn host(a: f32, x: DeviceSlice<f32>, y: DevicePtr<f32>) {
+/// launch(axpy::Args { a, x, y });
+/// # }
+/// # fn main() {}
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use cuda_std::{kernel, launch::{DevicePtr, DevicePtrMut, DeviceSlice, KernelArgs}};
+/// # #[kernel]
+/// # pub unsafe fn axpy(a: f32, x: &[f32], y: *mut f32) {}
+/// # fn launch(_: impl KernelArgs) {}
+/// # fn host(a: f32, x: DeviceSlice<u32>, y: DevicePtrMut<f32>) {
+/// launch(axpy::Args { a, x, y });
+/// # }
+/// # fn main() {}
+/// ```
 pub trait KernelArgs: Copy {
     /// The kernel's name, which is that of its PTX entry.
     const NAME: &'static str;
