@@ -1,10 +1,18 @@
 //! Integration tests of the host: one binary, one module per part.
 
 mod cli;
+mod decoder;
 mod gguf;
+mod golden;
+mod kernels;
+mod machine;
 mod model;
 mod quant;
+mod random;
 mod raw_gguf;
+mod reference;
+mod stored;
+mod tiny;
 
 use std::path::PathBuf;
 
@@ -12,5 +20,3 @@ use std::path::PathBuf;
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
-mod golden;
-mod machine;

@@ -1,0 +1,39 @@
+//! SwiGLU on its own.
+
+use crate::kernels::{assert_near, launch};
+use crate::machine;
+use crate::random::Random;
+use crate::stored::to_f64;
+use cuda_std::launch::LaunchConfig;
+use psionic_kernels::swiglu;
+
+#[test]
+fn swiglu_of_any_length() {
+    let device = machine::device();
+    let mut random = Random::new(40);
+    for n in [1, 31, 256, 257, 3071] {
+        let mut gate_up: Vec<f32> = random.normals(2 * n).iter().map(|v| 5.0 * v).collect();
+        // Where the exponential of the negated gate is infinite, or vanishes.
+        for (gate, extreme) in
+            gate_up[..n].iter_mut().skip(1).step_by(7).zip([-200.0, 200.0, -87.0, 0.0, -0.0])
+        {
+            *gate = extreme;
+        }
+        let (buffer, out) =
+            (device.upload(&gate_up).unwrap(), device.upload(&vec![f32::MAX; n + 1]).unwrap());
+        let args = swiglu::swiglu::Args { gate_up: buffer.as_ptr(), n: n as u32, out: out.as_mut_ptr() };
+        // SAFETY: the buffers have `2 n` and `n` elements.
+        unsafe { launch(&device, LaunchConfig::new(n.div_ceil(64) as u32, 64), args) };
+        let found = device.download(&out).unwrap();
+        assert_eq!(found[n], f32::MAX, "nothing is written beyond the output");
+        let (gate, up) = (to_f64(&gate_up[..n]), to_f64(&gate_up[n..]));
+        let expected = swiglu::reference(&gate, &up);
+        // Some units in the last place, of which the exponential's grow with the gate. A GPU takes numbers below
+        // 2^-126 for 0: so is `1 / (1 + e^87)`, and SiLU may be off by 87 times that.
+        let bound = |i: usize| {
+            expected[i].abs() * (8.0 + 1.5 * gate[i].abs()) * 2f64.powi(-23)
+                + up[i].abs() * 88.0 * 2f64.powi(-126)
+        };
+        assert_near(&found[..n], &expected, &(0..n).map(bound).collect::<Vec<_>>(), &format!("{n} elements"));
+    }
+}

@@ -1,0 +1,47 @@
+//! Seeded random numbers for tests: SplitMix64, whose stream is fixed by its definition.
+
+/// A stream of random numbers.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.bits() % end as u64) as usize
+    }
+
+    /// Even between -1 and 1.
+    pub fn signed(&mut self) -> f32 {
+        (self.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+
+    /// About normal, with a deviation of 1.
+    pub fn normal(&mut self) -> f32 {
+        (0..12).map(|_| self.signed()).sum::<f32>() / 2.0
+    }
+
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.bits() as u8).collect()
+    }
+
+    /// `count` normal numbers.
+    pub fn normals(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.normal()).collect()
+    }
+
+    /// `count` numbers around 1, as the weights of a norm are.
+    pub fn norm_weights(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| 1.0 + 0.3 * self.normal()).collect()
+    }
+}
