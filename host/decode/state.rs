@@ -42,7 +42,9 @@ impl Plan {
         let c = config;
         let floats = 2 * c.hidden + c.q_width() + 2 * c.kv_width() + c.q_width() + 3 * c.ffn + c.vocab;
         let rope = self.context * c.head_dim / 2 * size_of::<F32x2>();
-        let rest = (floats + self.shape.partial_len(self.splits) + self.context + 1) * 4;
+        // The tokens and the one after them, the position, and a counter for each KV head.
+        let words = self.context + 1 + 1 + c.kv_heads;
+        let rest = (floats + self.shape.partial_len(self.splits) + words) * 4;
         (rope + rest + ARGMAX_BLOCKS as usize * 8) as u64
     }
 
