@@ -122,3 +122,27 @@ fn the_clock_goes_forward() {
         assert_eq!(out.read(), [1; 64]);
     });
 }
+
+#[test]
+fn places_have_upstreams_names_too() {
+    for_each_machine(|m| {
+        let (grid, block) = ((2u32, 3, 2), (4u32, 2, 3));
+        let threads = (grid.0 * grid.1 * grid.2 * block.0 * block.1 * block.2) as usize;
+        let out = m.zeros::<[u32; 20]>(threads);
+        let config = LaunchConfig::new(grid, block).shared_bytes(1234);
+        m.launch(config, kernels::more_places::Args { out: out.ptr_mut() });
+        let mut expected = Vec::new();
+        for (bk, bj, bi) in places(grid) {
+            for (tk, tj, ti) in places(block) {
+                let (x, y, z) = (bi * block.0 + ti, bj * block.1 + tj, bk * block.2 + tk);
+                let (first, index) = (u32::from(expected.is_empty()), expected.len() as u32);
+                let place = x * 10_000 + y * 100 + z;
+                expected.push([
+                    ti, tj, tk, bi, bj, bk, block.0, block.1, block.2, grid.0, grid.1, grid.2, x, y, place,
+                    first, 32, 1234, 1, index,
+                ]);
+            }
+        }
+        assert_eq!(out.read(), expected);
+    });
+}

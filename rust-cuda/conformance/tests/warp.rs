@@ -168,3 +168,62 @@ fn groups_of_lanes_may_overlap() {
         assert_eq!(out.read(), expected);
     });
 }
+
+#[test]
+fn shuffles_stay_in_their_section() {
+    for_each_machine(|m| {
+        let mut random = Random::new(20);
+        for (width, by) in [(32, 3), (16, 1), (16, 17), (8, 5), (4, 4), (2, 1), (1, 0), (32, 0)] {
+            // Small numbers are finite floats of every kind, and equal now and then.
+            let values = random.many(32, |r| r.word() % 24);
+            let v = m.buffer(&values);
+            let out = m.zeros::<[u64; 10]>(32);
+            let args = kernels::sections::Args { width, by, values: v.ptr(), out: out.ptr_mut() };
+            m.launch(LaunchConfig::new(1, 32), args);
+            let expected: Vec<[u64; 10]> = (0..32u32)
+                .map(|lane| {
+                    let first = lane / width * width;
+                    let get = |from: u32, fine: bool| values[if fine { from } else { lane } as usize];
+                    let up_in = lane >= first + by;
+                    let down_in = lane + by < first + width;
+                    let xor_in = lane ^ by < first + width;
+                    let up = get(lane.wrapping_sub(by), up_in);
+                    let down = get(lane + by, down_in);
+                    let xor = get(lane ^ by, xor_in);
+                    let same = (0..32).filter(|l| values[*l] / 3 == values[lane as usize] / 3);
+                    let flags = 1 + 2 * u64::from(up_in) + 4 * u64::from(down_in) + 8 * u64::from(xor_in);
+                    let all = u64::from(u32::MAX) * u64::from(values.iter().all(|v| *v == values[0]));
+                    let idx = get(first + by % width, true);
+                    [idx, up, down, xor, xor, up, down, flags, same.map(|l| 1u64 << l).sum(), all]
+                })
+                .collect();
+            assert_eq!(out.read(), expected, "width {width}, by {by}");
+        }
+    });
+}
+
+#[test]
+fn reductions_have_upstreams_names_too() {
+    for_each_machine(|m| {
+        let values = Random::new(21).many(32, |r| r.word() as u32);
+        let v = m.buffer(&values);
+        let out = m.zeros::<[u32; 9]>(32);
+        m.launch(
+            LaunchConfig::new(1, 32),
+            kernels::upstream_reductions::Args { values: v.ptr(), out: out.ptr_mut() },
+        );
+        let odd = (0..32).filter(|l| values[*l] % 2 == 1).map(|l| 1 << l).sum::<u32>();
+        let expected = [
+            values.iter().fold(0, |a: u32, b| a.wrapping_add(*b)),
+            values.iter().map(|v| *v as i32).min().unwrap() as u32,
+            *values.iter().max().unwrap(),
+            values.iter().fold(!0, |a, b| a & b),
+            values.iter().fold(0, |a, b| a | b),
+            values.iter().fold(0, |a, b| a ^ b),
+            u32::from(odd == !0),
+            u32::from(odd != 0),
+            odd,
+        ];
+        assert_eq!(out.read(), [expected; 32]);
+    });
+}

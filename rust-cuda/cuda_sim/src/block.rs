@@ -231,8 +231,7 @@ impl Block {
         lanes.ready &= !bit;
         lanes.spinning &= !bit;
         match state {
-            State::Ready => lanes.ready |= bit,
-            State::Spin => lanes.spinning |= bit,
+            State::Ready | State::Spin => lanes.spinning |= bit,
             State::Warp => lanes.meeting |= bit,
             State::Barrier => {
                 self.barriers.join(&self.fibers, index).map_err(|(i, kind)| self.fault(i, kind))?;

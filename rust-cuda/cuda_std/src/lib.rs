@@ -40,6 +40,8 @@ pub mod grid;
 pub mod half;
 #[cfg(not(target_arch = "nvptx64"))]
 pub mod launch;
+pub mod mem;
+pub mod misc;
 pub mod mma;
 mod plain;
 pub mod shared;
@@ -49,6 +51,8 @@ pub mod warp;
 #[cfg(target_arch = "nvptx64")]
 mod nvptx;
 
+pub use crate::float::GpuFloat;
+pub use crate::half::{bf16, f16};
 pub use cuda_std_macros::{kernel, shared_array};
 pub use plain::{F32x2, F32x4, Plain, U32x2, U32x4};
 

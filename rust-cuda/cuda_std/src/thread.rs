@@ -36,6 +36,75 @@ place! {
     grid_dim_z, "nctaid.z", grid_dim, 2, "Blocks of the grid, in z.";
 }
 
+/// The thread's index in its block.
+#[inline(always)]
+pub fn thread_idx() -> [u32; 3] {
+    [thread_idx_x(), thread_idx_y(), thread_idx_z()]
+}
+
+/// The block's index in the grid.
+#[inline(always)]
+pub fn block_idx() -> [u32; 3] {
+    [block_idx_x(), block_idx_y(), block_idx_z()]
+}
+
+/// Threads of a block.
+#[inline(always)]
+pub fn block_dim() -> [u32; 3] {
+    [block_dim_x(), block_dim_y(), block_dim_z()]
+}
+
+/// Blocks of the grid.
+#[inline(always)]
+pub fn grid_dim() -> [u32; 3] {
+    [grid_dim_x(), grid_dim_y(), grid_dim_z()]
+}
+
+/// The thread's index in a grid of any shape: block by block, x fastest in both.
+#[inline(always)]
+pub fn index() -> u32 {
+    let block = (block_idx_z() * grid_dim_y() + block_idx_y()) * grid_dim_x() + block_idx_x();
+    block * block_dim_x() * block_dim_y() * block_dim_z() + index_in_block()
+}
+
+/// The thread's index in x and y, over all blocks.
+#[inline(always)]
+pub fn index_2d() -> [u32; 2] {
+    [index_1d(), block_idx_y() * block_dim_y() + thread_idx_y()]
+}
+
+/// The thread's index in x, y and z, over all blocks.
+#[inline(always)]
+pub fn index_3d() -> [u32; 3] {
+    let [x, y] = index_2d();
+    [x, y, block_idx_z() * block_dim_z() + thread_idx_z()]
+}
+
+/// Whether this is the first thread of the first block.
+#[inline(always)]
+pub fn first() -> bool {
+    block_idx() == [0; 3] && thread_idx() == [0; 3]
+}
+
+/// Lanes of a warp.
+#[inline(always)]
+pub fn warp_size() -> u32 {
+    crate::warp::SIZE
+}
+
+/// Rests for about `nanos` nanoseconds, at most twice as many: for a thread that polls. On the simulator time does not
+/// count: what a thread polls lets the others run.
+#[inline(always)]
+pub fn nanosleep(nanos: u32) {
+    #[cfg(target_arch = "nvptx64")]
+    // SAFETY: only waits.
+    unsafe {
+        core::arch::asm!("nanosleep.u32 {};", in(reg32) nanos, options(nostack))
+    };
+    #[cfg(not(target_arch = "nvptx64"))]
+    let _ = nanos;
+}
+
 /// The thread's index in a one-dimensional grid.
 #[inline(always)]
 pub fn index_1d() -> u32 {
@@ -135,6 +204,7 @@ macro_rules! fence {
 fence! {
     block_fence, "fence.acq_rel.cta;", "Orders this thread's accesses before and after, as the block sees them.";
     device_fence, "fence.acq_rel.gpu;", "Orders this thread's accesses before and after, as the GPU sees them.";
+    grid_fence, "fence.acq_rel.gpu;", "As [`device_fence`]: upstream's other name for the threads of one launch.";
     system_fence, "fence.acq_rel.sys;", "Orders this thread's accesses before and after, as the host sees them too.";
 }
 

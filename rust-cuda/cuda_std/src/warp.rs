@@ -6,6 +6,14 @@
 #[cfg(not(target_arch = "nvptx64"))]
 use cuda_sim::{FaultKind, Meeting, device};
 
+mod values;
+
+pub use values::{
+    WarpMatchValue, WarpReduceValue, WarpReductionOp, WarpShuffleValue, warp_match_all, warp_match_any,
+    warp_reduce, warp_shuffle_down, warp_shuffle_idx, warp_shuffle_up, warp_shuffle_xor, warp_vote_all,
+    warp_vote_any, warp_vote_ballot,
+};
+
 /// Lanes of a warp.
 pub const SIZE: u32 = 32;
 

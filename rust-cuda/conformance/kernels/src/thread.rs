@@ -142,3 +142,40 @@ pub unsafe fn clocks(out: *mut u32) {
     // SAFETY: the buffer has an element for every thread.
     unsafe { crate::put(out, u32::from(after >= before && before > 0)) };
 }
+
+/// Upstream's other names for a thread's place, and the sizes that it can ask for.
+#[kernel]
+pub unsafe fn more_places(out: *mut [u32; 20]) {
+    use thread::*;
+    let ([ti, tj, tk], [bi, bj, bk]) = (thread_idx(), block_idx());
+    let ([di, dj, dk], [gi, gj, gk]) = (block_dim(), grid_dim());
+    let ([x, y], [i, j, k]) = (index_2d(), index_3d());
+    let before = cuda_std::misc::clock();
+    nanosleep(100);
+    let after = u32::from(cuda_std::misc::clock() > before);
+    let (first, smem) = (u32::from(first()), cuda_std::mem::dynamic_smem_size());
+    let seen = [
+        ti,
+        tj,
+        tk,
+        bi,
+        bj,
+        bk,
+        di,
+        dj,
+        dk,
+        gi,
+        gj,
+        gk,
+        x,
+        y,
+        i * 10_000 + j * 100 + k,
+        first,
+        warp_size(),
+        smem,
+        after,
+        index(),
+    ];
+    // SAFETY: the buffer has an element for every thread.
+    unsafe { out.add(index() as usize).write(seen) };
+}

@@ -111,3 +111,55 @@ pub unsafe fn overlapping_groups(out: *mut u32) {
     // SAFETY: the buffer has an element for every thread.
     unsafe { crate::put(out, seen) };
 }
+
+/// Upstream's shuffles in sections of the warp: a byte, a word, a long one, a float, a double, and what was in range.
+#[kernel]
+pub unsafe fn sections(width: u32, by: u32, values: *const u64, out: *mut [u64; 10]) {
+    // SAFETY: the buffers have an element for every thread; the whole warp takes the same way.
+    unsafe {
+        let value = crate::take(values);
+        let (idx, idx_in) = warp::warp_shuffle_idx(warp::ALL, value, by, width);
+        let (up, up_in) = warp::warp_shuffle_up(warp::ALL, value as u32, by, width);
+        let (down, down_in) = warp::warp_shuffle_down(warp::ALL, value as i8, by, width);
+        let (xor, xor_in) = warp::warp_shuffle_xor(warp::ALL, f64::from_bits(value), by, width);
+        let (half, _) = warp::warp_shuffle_xor(warp::ALL, f16::from_bits(value as u16), by, width);
+        let (float, _) = warp::warp_shuffle_up(warp::ALL, f32::from_bits(value as u32), by, width);
+        let (wide, _) = warp::warp_shuffle_down(warp::ALL, u128::from(value) << 64 | 7, by, width);
+        let flags = [idx_in, up_in, down_in, xor_in].map(u64::from);
+        let seen = [
+            idx,
+            up.into(),
+            down as u8 as u64,
+            xor.to_bits(),
+            half.to_bits().into(),
+            float.to_bits().into(),
+            (wide >> 64) as u64 + (wide as u64 - 7),
+            flags[0] + 2 * flags[1] + 4 * flags[2] + 8 * flags[3],
+            warp::warp_match_any(warp::ALL, value / 3).into(),
+            warp::warp_match_all(warp::ALL, value | u64::MAX << 8).map_or(0, u64::from),
+        ];
+        crate::put(out, seen);
+    }
+}
+
+/// Upstream's votes and reductions.
+#[kernel]
+pub unsafe fn upstream_reductions(values: *const u32, out: *mut [u32; 9]) {
+    use warp::WarpReductionOp as Op;
+    // SAFETY: the buffers have an element for every thread; the whole warp takes the same way.
+    unsafe {
+        let value = crate::take(values);
+        let seen = [
+            warp::warp_reduce(warp::ALL, value, Op::Add),
+            warp::warp_reduce(warp::ALL, value as i32, Op::Min) as u32,
+            warp::warp_reduce(warp::ALL, value, Op::Max),
+            warp::warp_reduce(warp::ALL, value as i32, Op::And) as u32,
+            warp::warp_reduce(warp::ALL, value, Op::Or),
+            warp::warp_reduce(warp::ALL, value, Op::Xor),
+            u32::from(warp::warp_vote_all(warp::ALL, value % 2 == 1)),
+            u32::from(warp::warp_vote_any(warp::ALL, value % 2 == 1)),
+            warp::warp_vote_ballot(warp::ALL, value % 2 == 1),
+        ];
+        crate::put(out, seen);
+    }
+}
