@@ -10,12 +10,13 @@
 # SIZES (1.7b), DEPTHS (0,2048), TOKENS (512) and REPEATS (5) come from the environment.
 set -euo pipefail
 [ $# -ge 2 ] || { sed -n 's/^# \{0,1\}//p' "$0" >&2; exit 2; }
-psionic=$1 out=$2 llama=${3:-}
+psionic=$(realpath "$1") out=$(realpath -m "$2") llama=${3:+$(realpath "$3")}
 sizes=${SIZES:-1.7b} depths=${DEPTHS:-0,2048} tokens=${TOKENS:-512} repeats=${REPEATS:-5}
 
 mkdir -p "$out"
 models=$(mktemp -d)
 trap 'rm -rf "$models"' EXIT
+cd "$models"  # so that the records name the files and not where they were
 
 busy=$(nvidia-smi --query-compute-apps=pid --format=csv,noheader | wc -l)
 [ "$busy" = 0 ] || { echo "the GPU is in use by $busy other programs: figures would mean nothing" >&2; exit 1; }
@@ -27,14 +28,14 @@ busy=$(nvidia-smi --query-compute-apps=pid --format=csv,noheader | wc -l)
 "$psionic" doctor --json > "$out/doctor.json" || true
 
 for size in $sizes; do
-    model=$models/synth-$size.gguf
+    model=synth-$size.gguf
     "$psionic" model synth --size "$size" -o "$model" > "$out/synth-$size.txt"
     # The two take turns, twice, so that a drift of the machine shows.
     for turn in 1 2; do
         "$psionic" bench -m "$model" -p 0 -n "$tokens" -d "$depths" -r "$repeats" -o json \
             > "$out/psionic-$size-$turn.json"
         [ -z "$llama" ] || "$llama/llama-bench" -m "$model" -p 0 -n "$tokens" -d "$depths" -r "$repeats" -fa 1 -ngl 99 \
-            -o json > "$out/llama-$size-$turn.json" 2> "$out/llama-$size-$turn.log"
+            -o json > "$out/llama-$size-$turn.json" 2> /dev/null
     done
     # Each kernel alone, caches as the kernel before left them; one token has some 145 launches.
     ! command -v ncu > /dev/null || ncu --clock-control none --cache-control none --graph-profiling node \
