@@ -28,7 +28,9 @@ pub enum DecodeError {
         free: u64,
     },
     /// The context that was asked for is longer than the model's.
-    #[error("a context of {asked} tokens was asked for, the model was trained for {limit}: ask for 1 to {limit}")]
+    #[error(
+        "a context of {asked} tokens was asked for, the model was trained for {limit}: ask for 1 to {limit}"
+    )]
     ContextTooLong {
         /// Tokens asked for.
         asked: usize,
@@ -36,7 +38,9 @@ pub enum DecodeError {
         limit: usize,
     },
     /// The tokens do not fit the context.
-    #[error("{asked} tokens do not fit after the {used} in a context of {context}: shorten the prompt or ask for a longer context")]
+    #[error(
+        "{asked} tokens do not fit after the {used} in a context of {context}: shorten the prompt or ask for a longer context"
+    )]
     ContextFull {
         /// Tokens to add.
         asked: usize,

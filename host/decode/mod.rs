@@ -94,7 +94,8 @@ impl Decoder {
         let weights = weights::load(&device, model, progress)?;
         let state = State::new(&device, &config, &plan)?;
         let activations = options.activations;
-        let network = Network { device: &device, config: &config, weights: &weights, state: &state, activations };
+        let network =
+            Network { device: &device, config: &config, weights: &weights, state: &state, activations };
         let steps = Steps::record(&network)?;
         Ok(Self { steps, state, _weights: weights, device, config, context, len: 0, current: false })
     }

@@ -159,7 +159,11 @@ impl Network<'_> {
     fn swiglu(&self) -> Result<(), DeviceError> {
         const THREADS: u32 = 256;
         let n = self.config.ffn as u32;
-        let args = swiglu::swiglu::Args { gate_up: self.state.gate_up.as_ptr(), n, out: self.state.ffn.as_mut_ptr() };
+        let args = swiglu::swiglu::Args {
+            gate_up: self.state.gate_up.as_ptr(),
+            n,
+            out: self.state.ffn.as_mut_ptr(),
+        };
         // SAFETY: the buffers have `2 n` and `n` elements.
         unsafe { self.device.launch(self.shape(n.div_ceil(THREADS), THREADS), args) }
     }
@@ -179,8 +183,16 @@ impl Network<'_> {
         let ([m0, m1, m2], blocks) = share(matrices, self.blocks_for(rows.div_ceil(rows_together)));
         let config = self.shape(blocks, project::THREADS);
         if codes {
-            let args =
-                project::project::Args { x: input.x, norm: input.norm, eps: self.config.rms_eps, m0, m1, m2, out, add: add.into() };
+            let args = project::project::Args {
+                x: input.x,
+                norm: input.norm,
+                eps: self.config.rms_eps,
+                m0,
+                m1,
+                m2,
+                out,
+                add: add.into(),
+            };
             let config = config.shared_bytes(activation::shared_bytes(cols) as u32);
             // SAFETY: the model's shapes were checked when it was read; the matrices are quantised.
             return unsafe { self.device.launch(config, args) };
@@ -194,8 +206,13 @@ impl Network<'_> {
     fn rms_norm(&self, input: Input, n: usize) -> Result<DevicePtr<f32>, DeviceError> {
         const THREADS: u32 = 1024;
         let out = self.state.normed.as_mut_ptr();
-        let args =
-            rms_norm::rms_norm::Args { x: input.x, weight: input.norm, eps: self.config.rms_eps, n: n as u32, out };
+        let args = rms_norm::rms_norm::Args {
+            x: input.x,
+            weight: input.norm,
+            eps: self.config.rms_eps,
+            n: n as u32,
+            out,
+        };
         // SAFETY: only `x` is normalised here, and `normed` is as long.
         unsafe { self.device.launch(self.shape(1, THREADS), args) }?;
         Ok(out.into())

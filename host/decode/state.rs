@@ -53,7 +53,14 @@ impl Plan {
         let (cache, rest, free) = (self.cache_bytes(config), self.rest_bytes(config), device.free_bytes()?);
         let needed = weights.saturating_add(cache).saturating_add(rest);
         if needed > free {
-            return Err(DecodeError::DoesNotFit { needed, weights, cache, rest, context: self.context, free });
+            return Err(DecodeError::DoesNotFit {
+                needed,
+                weights,
+                cache,
+                rest,
+                context: self.context,
+                free,
+            });
         }
         Ok(())
     }

@@ -199,7 +199,12 @@ impl Gpu {
         Ok(())
     }
 
-    pub fn resident_blocks(&self, name: &'static str, threads: u32, shared_bytes: u32) -> Result<u32, DeviceError> {
+    pub fn resident_blocks(
+        &self,
+        name: &'static str,
+        threads: u32,
+        shared_bytes: u32,
+    ) -> Result<u32, DeviceError> {
         let function = self.function(name)?;
         if shared_bytes > SHARED_BYTES {
             function.set_max_dynamic_shared_bytes(shared_bytes)?;
@@ -211,10 +216,7 @@ impl Gpu {
         call("cuStreamSynchronize", self.stream.synchronize())
     }
 
-    pub fn record(
-        &self,
-        launches: impl FnOnce() -> Result<(), DeviceError>,
-    ) -> Result<Graph, DeviceError> {
+    pub fn record(&self, launches: impl FnOnce() -> Result<(), DeviceError>) -> Result<Graph, DeviceError> {
         let graph = GraphExec::capture(&self.stream, |_| launches())?;
         Ok(Graph { graph, _module: self.module.clone(), _context: Rc::clone(&self.context) })
     }

@@ -27,7 +27,9 @@ pub enum DeviceError {
         required: u32,
     },
     /// The device has too little memory.
-    #[error("the device has {free} bytes of memory left and {asked} were asked for: free some, or ask for less")]
+    #[error(
+        "the device has {free} bytes of memory left and {asked} were asked for: free some, or ask for less"
+    )]
     OutOfMemory {
         /// Bytes asked for.
         asked: u64,

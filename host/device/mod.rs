@@ -169,7 +169,12 @@ impl Device {
     ///
     /// # Errors
     /// When the buffer is too short, or a launch before or the copy fails.
-    pub fn write<T: Element>(&self, buffer: &mut Buffer<T>, start: usize, data: &[T]) -> Result<(), DeviceError> {
+    pub fn write<T: Element>(
+        &self,
+        buffer: &mut Buffer<T>,
+        start: usize,
+        data: &[T],
+    ) -> Result<(), DeviceError> {
         let to = buffer.range(start, data.len())?;
         let bytes = bytemuck::cast_slice(data);
         match &self.machine {
@@ -187,7 +192,12 @@ impl Device {
     ///
     /// # Errors
     /// When the buffer is too short, or a launch before or the copy fails.
-    pub fn read<T: Element>(&self, buffer: &Buffer<T>, start: usize, data: &mut [T]) -> Result<(), DeviceError> {
+    pub fn read<T: Element>(
+        &self,
+        buffer: &Buffer<T>,
+        start: usize,
+        data: &mut [T],
+    ) -> Result<(), DeviceError> {
         let from = buffer.range(start, data.len())?;
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(data);
         match &self.machine {
@@ -220,7 +230,11 @@ impl Device {
     /// # Safety
     /// The arguments must be what the kernel's documentation demands, and the buffers they point to must live until
     /// the device is synchronised.
-    pub unsafe fn launch<K: KernelArgs + 'static>(&self, config: LaunchConfig, args: K) -> Result<(), DeviceError> {
+    pub unsafe fn launch<K: KernelArgs + 'static>(
+        &self,
+        config: LaunchConfig,
+        args: K,
+    ) -> Result<(), DeviceError> {
         match &self.machine {
             // SAFETY: as the caller promises.
             Machine::Cuda(gpu) => unsafe { gpu.launch(config, &args) },
@@ -233,9 +247,15 @@ impl Device {
     ///
     /// # Errors
     /// When the driver does not say.
-    pub fn resident_blocks<K: KernelArgs>(&self, threads: u32, shared_bytes: u32) -> Result<u32, DeviceError> {
+    pub fn resident_blocks<K: KernelArgs>(
+        &self,
+        threads: u32,
+        shared_bytes: u32,
+    ) -> Result<u32, DeviceError> {
         match &self.machine {
-            Machine::Cuda(gpu) => Ok(gpu.resident_blocks(K::NAME, threads, shared_bytes)? * self.info.multiprocessors),
+            Machine::Cuda(gpu) => {
+                Ok(gpu.resident_blocks(K::NAME, threads, shared_bytes)? * self.info.multiprocessors)
+            }
             Machine::Sim(sim) => Ok(sim.resident_blocks()),
         }
     }

@@ -49,7 +49,11 @@ impl Sim {
 
     /// # Safety
     /// As for [`Device::launch`](super::Device::launch).
-    pub unsafe fn launch<K: KernelArgs + 'static>(&self, config: LaunchConfig, args: K) -> Result<(), DeviceError> {
+    pub unsafe fn launch<K: KernelArgs + 'static>(
+        &self,
+        config: LaunchConfig,
+        args: K,
+    ) -> Result<(), DeviceError> {
         let launch = move |simulator: &Simulator| {
             let shape = cuda_sim::Launch {
                 kernel: K::NAME,

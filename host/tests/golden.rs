@@ -46,7 +46,8 @@ fn load(name: &str, activations: Activations) -> (Decoder, Golden) {
     let file = GgufFile::open(&fixture(&format!("{name}.gguf"))).expect("the fixture opens");
     let model = Model::from_gguf(&file).expect("the fixture is a model");
     let options = DecoderOptions { context: Some(1100), activations };
-    let decoder = Decoder::load(machine::device(), &model, &options, &mut |_, _| {}).expect("the fixture loads");
+    let decoder =
+        Decoder::load(machine::device(), &model, &options, &mut |_, _| {}).expect("the fixture loads");
     let golden = std::fs::read(fixture(&format!("{name}.golden.json"))).expect("the golden values are there");
     (decoder, serde_json::from_slice(&golden).expect("the golden values parse"))
 }
@@ -54,7 +55,10 @@ fn load(name: &str, activations: Activations) -> (Decoder, Golden) {
 /// The logits that the golden file has, ours beside its.
 fn pairs(case: &Case, logits: &[f32]) -> Vec<(f64, f64)> {
     let first = case.last_prompt_logits_first16.iter().copied().enumerate();
-    first.chain(case.last_prompt_top5.iter().copied()).map(|(i, golden)| (f64::from(logits[i]), golden)).collect()
+    first
+        .chain(case.last_prompt_top5.iter().copied())
+        .map(|(i, golden)| (f64::from(logits[i]), golden))
+        .collect()
 }
 
 /// The root of the mean square of the differences over that of the golden values.

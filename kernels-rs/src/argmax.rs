@@ -24,7 +24,11 @@ impl Best {
     /// The larger value; of equal ones, the lower index. A NaN is never larger.
     #[inline(always)]
     pub fn or(self, other: Self) -> Self {
-        if other.value > self.value || (other.value == self.value && other.index < self.index) { other } else { self }
+        if other.value > self.value || (other.value == self.value && other.index < self.index) {
+            other
+        } else {
+            self
+        }
     }
 
     /// The best of a block of [`THREADS`] threads, in all threads.

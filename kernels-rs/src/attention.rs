@@ -274,13 +274,18 @@ impl Job {
             let head = (first + h).min(group - 1) * d;
             core::array::from_fn(|w| {
                 let i = 2 * (lane + 32 * w);
-                if i < d { unsafe { [self.queries.get(head + i), self.queries.get(head + i + 1)] } } else { [0.0; 2] }
+                if i < d {
+                    unsafe { [self.queries.get(head + i), self.queries.get(head + i + 1)] }
+                } else {
+                    [0.0; 2]
+                }
             })
         });
         let mut start = self.stretch.start + warp::warp_id() as usize * TOGETHER;
         while start < self.stretch.end {
             // SAFETY: positions beyond the stretch are its last one again.
-            let (keys, values) = unsafe { (self.rows::<W>(self.keys, start), self.rows::<W>(self.values, start)) };
+            let (keys, values) =
+                unsafe { (self.rows::<W>(self.keys, start), self.rows::<W>(self.values, start)) };
             let mut scores = [[0.0f32; TOGETHER]; H];
             for p in 0..TOGETHER {
                 for h in 0..H {
@@ -457,7 +462,13 @@ pub fn rope_table(theta: f64, head_dim: usize, context: usize) -> std::vec::Vec<
 
 /// A head, normalised and turned.
 #[cfg(not(target_arch = "nvptx64"))]
-pub fn reference_head(x: &[f64], weight: &[f64], eps: f64, theta: f64, position: usize) -> std::vec::Vec<f64> {
+pub fn reference_head(
+    x: &[f64],
+    weight: &[f64],
+    eps: f64,
+    theta: f64,
+    position: usize,
+) -> std::vec::Vec<f64> {
     let (d, half) = (x.len(), x.len() / 2);
     let x = crate::rms_norm::reference(x, weight, eps);
     let angle = |i: usize| theta.powf(-2.0 * i as f64 / d as f64) * position as f64;
@@ -472,7 +483,11 @@ pub fn reference_head(x: &[f64], weight: &[f64], eps: f64, theta: f64, position:
 
 /// The output of one query head over the keys and values of all positions.
 #[cfg(not(target_arch = "nvptx64"))]
-pub fn reference(query: &[f64], keys: &[std::vec::Vec<f64>], values: &[std::vec::Vec<f64>]) -> std::vec::Vec<f64> {
+pub fn reference(
+    query: &[f64],
+    keys: &[std::vec::Vec<f64>],
+    values: &[std::vec::Vec<f64>],
+) -> std::vec::Vec<f64> {
     let dot = |k: &[f64]| query.iter().zip(k).map(|(a, b)| a * b).sum::<f64>() / (query.len() as f64).sqrt();
     let scores: std::vec::Vec<f64> = keys.iter().map(|k| dot(k)).collect();
     let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -59,13 +59,22 @@ pub unsafe fn project(
 /// # Safety
 /// As for [`project`](fn@project), with `out` for this matrix alone.
 #[inline(always)]
-unsafe fn rows_of<K: IntegerChunk>(x: *const f32, norm: *const f32, eps: f32, m: &Matrix, out: *mut f32, add: u32) {
+unsafe fn rows_of<K: IntegerChunk>(
+    x: *const f32,
+    norm: *const f32,
+    eps: f32,
+    m: &Matrix,
+    out: *mut f32,
+    add: u32,
+) {
     grid::launch_dependents();
     let warps = THREADS / warp::SIZE;
     let index = (thread::block_idx_x() - m.first_block) * warps + warp::warp_id();
     let worker = Worker { index: index as usize, count: (m.blocks * warps) as usize };
     // SAFETY: the matrix is valid, as the caller promises, and the predecessor does not write it.
-    let rows = unsafe { Rows::<K, ROWS>::start([m; ROWS], |g, r| ROWS * g + r, (m.rows as usize).div_ceil(ROWS), worker) };
+    let rows = unsafe {
+        Rows::<K, ROWS>::start([m; ROWS], |g, r| ROWS * g + r, (m.rows as usize).div_ceil(ROWS), worker)
+    };
     grid::wait_for_predecessor();
     // SAFETY: as the caller promises; each row of `out` is written by one lane of one warp.
     unsafe {

@@ -142,5 +142,7 @@ unsafe fn load<K: Chunk, const R: usize>(
 ) -> [K; R] {
     let c = (first + warp::lane_id() as usize).min(matrices[0].chunks() - 1);
     // SAFETY: the row and the chunk are clamped to those that exist.
-    core::array::from_fn(|r| unsafe { K::load(matrices[r], row(group, r).min(matrices[r].rows as usize - 1), c) })
+    core::array::from_fn(|r| unsafe {
+        K::load(matrices[r], row(group, r).min(matrices[r].rows as usize - 1), c)
+    })
 }
