@@ -34,7 +34,7 @@ impl Plan {
 
     /// Bytes of keys and values.
     pub fn cache_bytes(&self, config: &Config) -> u64 {
-        self.context as u64 * config.kv_bytes_per_position() as u64
+        self.context as u64 * config.kv_bytes_per_position()
     }
 
     /// Bytes of everything but the weights and the cache.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::env;
 use std::rc::Rc;
 
 use cuda_driver::function::Function;
@@ -76,12 +77,24 @@ fn block(d: Dim3) -> BlockSize {
     BlockSize::xyz(d.x, d.y, d.z)
 }
 
+/// Names the PTX to load in place of the newest, as in `80`: to test what older GPUs run.
+const PTX_VARIABLE: &str = "PSIONIC_PTX";
+
 /// The PTX to load on a GPU: the newest that it can run.
 fn ptx_for(name: &str, capability: u32) -> Result<(u32, &'static str), DeviceError> {
     if let Some(reason) = PTX_MISSING {
         return Err(DeviceError::NoPtx { reason });
     }
-    let newest = PTX.iter().filter(|(sm, _)| *sm <= capability).max_by_key(|(sm, _)| *sm);
+    let runs = |sm: u32| sm <= capability;
+    if let Some(asked) = env::var_os(PTX_VARIABLE) {
+        let named = PTX.iter().find(|(sm, _)| runs(*sm) && asked == *sm.to_string());
+        return named.copied().ok_or_else(|| DeviceError::UnknownPtx {
+            variable: PTX_VARIABLE,
+            asked: asked.to_string_lossy().into_owned(),
+            known: PTX.iter().map(|(sm, _)| *sm).filter(|sm| runs(*sm)).collect(),
+        });
+    }
+    let newest = PTX.iter().filter(|(sm, _)| runs(*sm)).max_by_key(|(sm, _)| *sm);
     let required = PTX.iter().map(|(sm, _)| *sm).min().unwrap_or_default();
     newest.copied().ok_or_else(|| DeviceError::TooOld { name: name.to_owned(), found: capability, required })
 }

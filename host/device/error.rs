@@ -15,6 +15,18 @@ pub enum DeviceError {
         /// Why, and the command that changes it.
         reason: &'static str,
     },
+    /// The environment names GPU code that is not there or that the GPU does not run.
+    #[error(
+        "{variable} is {asked:?}, and this GPU can run the program's code for {known:?}: name one of those, or none"
+    )]
+    UnknownPtx {
+        /// The variable.
+        variable: &'static str,
+        /// What it says.
+        asked: String,
+        /// What can be named.
+        known: Vec<u32>,
+    },
     /// The GPU is too old.
     #[error("{name} has compute capability {}.{}, the kernels need {}.{} or newer: use another GPU or `--backend sim`",
         found / 10, found % 10, required / 10, required % 10)]
@@ -48,6 +60,18 @@ pub enum DeviceError {
         len: usize,
         /// Elements that there are.
         buffer: usize,
+    },
+    /// A block of more threads than the kernel was compiled for.
+    #[error(
+        "{kernel} was launched with {asked} threads a block and is compiled for at most {limit}: launch fewer"
+    )]
+    TooManyThreads {
+        /// The kernel.
+        kernel: &'static str,
+        /// Threads asked for.
+        asked: u64,
+        /// Its launch bound.
+        limit: u32,
     },
     /// A kernel did on the simulator what it must not do.
     #[error(transparent)]

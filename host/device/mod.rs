@@ -235,6 +235,12 @@ impl Device {
         config: LaunchConfig,
         args: K,
     ) -> Result<(), DeviceError> {
+        if let Some((limit, _)) = K::LAUNCH_BOUNDS {
+            let asked = config.block.as_array().iter().map(|n| u64::from(*n)).product();
+            if asked > u64::from(limit) {
+                return Err(DeviceError::TooManyThreads { kernel: K::NAME, asked, limit });
+            }
+        }
         match &self.machine {
             // SAFETY: as the caller promises.
             Machine::Cuda(gpu) => unsafe { gpu.launch(config, &args) },

@@ -153,7 +153,7 @@ impl Vector {
                 if half == 0 {
                     self.sums.cast::<f32>().set(unit, scale * sum as f32);
                 }
-                if i % GROUP == 0 {
+                if i.is_multiple_of(GROUP) {
                     self.scales.cast::<f32>().set(i / GROUP, scale);
                 }
             }

@@ -149,11 +149,11 @@ impl Stretch {
     /// In 32 bits: a division of 64 takes hundreds of instructions.
     #[inline(always)]
     fn of(split: u32, most: u32, positions: u32) -> Self {
-        let wanted = (positions + SHORTEST_SPLIT - 1) / SHORTEST_SPLIT;
+        let wanted = positions.div_ceil(SHORTEST_SPLIT);
         let wanted = wanted.min(most).max(1);
-        let each = (positions + wanted - 1) / wanted;
+        let each = positions.div_ceil(wanted);
         let start = split * each;
-        let splits = (positions + each - 1) / each.max(1);
+        let splits = positions.div_ceil(each.max(1));
         Self { start: start as usize, end: positions.min(start + each) as usize, splits: splits as usize }
     }
 }
@@ -269,12 +269,12 @@ impl Job {
         let (d, group) = (self.shape.head_dim as usize, self.shape.group as usize);
         let lane = warp::lane_id() as usize;
         let mut r = Running { max: [LOWEST; H], sum: [0.0; H], value: [[[0.0; 2]; W]; H] };
-        // SAFETY: pairs beyond the head are skipped, heads beyond the group are the last one again.
         let queries: [[[f32; 2]; W]; H] = core::array::from_fn(|h| {
             let head = (first + h).min(group - 1) * d;
             core::array::from_fn(|w| {
                 let i = 2 * (lane + 32 * w);
                 if i < d {
+                    // SAFETY: inside the head; heads beyond the group are the last one again.
                     unsafe { [self.queries.get(head + i), self.queries.get(head + i + 1)] }
                 } else {
                     [0.0; 2]

@@ -6,6 +6,8 @@
 //! [`argmax`](mod@argmax) and [`advance`](mod@advance). Everything between launches is `f32` in global memory.
 
 #![no_std]
+// Loops over small arrays go by index: an array that is iterated by value goes through local memory on a GPU.
+#![allow(clippy::needless_range_loop)]
 
 #[cfg(not(target_arch = "nvptx64"))]
 extern crate std;

@@ -42,8 +42,8 @@ impl Gpu {
         let part = |a| device.get_attribute(a).expect("the driver knows its GPU") as u32;
         let capability = 10 * part(DeviceAttribute::ComputeCapabilityMajor)
             + part(DeviceAttribute::ComputeCapabilityMinor);
-        let most = std::env::var("PSIONIC_TEST_ARCH").ok();
-        let most = most.map(|arch| arch.parse().expect("PSIONIC_TEST_ARCH is a number, 80 for sm_80"));
+        let most = std::env::var("PSIONIC_PTX").ok();
+        let most = most.map(|arch| arch.parse().expect("PSIONIC_PTX is a number, 80 for sm_80"));
         let capability = capability.min(most.unwrap_or(u32::MAX));
         // Compiled once. The module outlives every test, and so must the context.
         static MODULE: OnceLock<Module> = OnceLock::new();
@@ -211,7 +211,7 @@ impl<T: Pod> Buffer<'_, T> {
 }
 
 /// Runs a test on the simulator in three orders, and on the GPU when `PSIONIC_TEST_BACKEND` is `cuda`. With
-/// `PSIONIC_TEST_ARCH=80` that runs what was compiled for `sm_80`, as an older GPU would.
+/// `PSIONIC_PTX=80` that runs what was compiled for `sm_80`, as an older GPU would.
 pub fn for_each_machine(test: impl Fn(&Machine)) {
     for seed in [0, 1, 0x5eed] {
         test(&Machine::simulator(seed));
