@@ -7,7 +7,7 @@ use psionic_kernels::{
 };
 
 use super::Activations;
-use super::state::{ARGMAX_BLOCKS, State};
+use super::state::{State, argmax_blocks};
 use super::weights::{DeviceLayer, DeviceMatrix, DeviceWeights};
 use crate::device::{Device, DeviceError};
 use crate::model::Config;
@@ -56,9 +56,10 @@ impl Network<'_> {
             n: self.config.vocab as u32,
             best: self.state.best.as_mut_ptr().cast(),
         };
+        let blocks = argmax_blocks(self.config.vocab);
         // SAFETY: the buffers have the vocabulary's logits and an element for each block.
-        unsafe { self.device.launch(self.shape(ARGMAX_BLOCKS, argmax::THREADS), args) }?;
-        self.advance(ARGMAX_BLOCKS)
+        unsafe { self.device.launch(self.shape(blocks, argmax::THREADS), args) }?;
+        self.advance(blocks)
     }
 
     /// Moves on to the next position, whose token is known.

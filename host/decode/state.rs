@@ -1,14 +1,17 @@
 //! What a sequence has on the device besides weights: the tokens, the cache, the activations between kernels.
 
 use cuda_std::F32x2;
+use psionic_kernels::argmax;
 use psionic_kernels::attention::{Shape, rope_table};
 
 use super::error::DecodeError;
 use crate::device::{Buffer, Device, DeviceError};
 use crate::model::Config;
 
-/// Blocks that look for the largest logit.
-pub const ARGMAX_BLOCKS: u32 = 128;
+/// Blocks that look for the largest of `vocab` logits: each thread looks at eight or so.
+pub fn argmax_blocks(vocab: usize) -> u32 {
+    vocab.div_ceil(8 * argmax::THREADS as usize) as u32
+}
 
 /// Bytes of everything on the device, known before any of it is taken.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +48,7 @@ impl Plan {
         // The tokens and the one after them, the position, and a counter for each KV head.
         let words = self.context + 1 + 1 + c.kv_heads;
         let rest = (floats + self.shape.partial_len(self.splits) + words) * 4;
-        (rope + rest + ARGMAX_BLOCKS as usize * 8) as u64
+        (rope + rest + argmax_blocks(c.vocab) as usize * 8) as u64
     }
 
     /// Refuses what does not fit.
@@ -119,7 +122,7 @@ impl State {
             gate_up: device.zeroed(2 * c.ffn)?,
             ffn: device.zeroed(c.ffn)?,
             logits: device.zeroed(c.vocab)?,
-            best: device.zeroed(ARGMAX_BLOCKS as usize)?,
+            best: device.zeroed(argmax_blocks(c.vocab) as usize)?,
         })
     }
 }

@@ -192,8 +192,9 @@ pub fn check(address: usize, bytes: usize, align: usize, access: Access) {
     if address & (align - 1) != 0 {
         raise(FaultKind::Misaligned { access, address, align });
     }
-    if let Err(nearest) = grid().memory.covers(address, bytes)
-        && !block().covers(address, bytes)
+    // Shared memory first: it is few ranges, where a miss in global memory is a search among all allocations.
+    if !block().covers(address, bytes)
+        && let Err(nearest) = grid().memory.covers(address, bytes)
     {
         raise(FaultKind::OutOfBounds { access, address, bytes, nearest });
     }

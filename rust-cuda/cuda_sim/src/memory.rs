@@ -20,7 +20,7 @@ pub struct OutOfMemory {
     pub free: usize,
 }
 
-const RECENT: usize = 4;
+const RECENT: usize = 8;
 
 /// The start and size of every living allocation.
 pub(crate) struct Memory {
