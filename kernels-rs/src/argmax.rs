@@ -96,8 +96,9 @@ pub unsafe fn argmax(logits: *const f32, n: u32, best: *mut Best) {
     }
 }
 
-/// The index of the largest value, the lowest on ties.
+/// The index of the largest number, the lowest on ties; 0 where there is no number.
 #[cfg(not(target_arch = "nvptx64"))]
 pub fn reference(logits: &[f32]) -> usize {
-    (0..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best })
+    let numbers = logits.iter().enumerate().filter(|(_, v)| !v.is_nan());
+    numbers.reduce(|best, next| if next.1 > best.1 { next } else { best }).map_or(0, |(index, _)| index)
 }

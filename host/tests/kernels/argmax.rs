@@ -28,19 +28,11 @@ fn choose(device: &Device, logits: &[f32], blocks: u32) -> u32 {
     device.download(&tokens).unwrap()[1]
 }
 
-/// The lowest index of the largest number; 0 where there is no number.
-fn expected(logits: &[f32]) -> u32 {
-    let mut numbers = logits.iter().enumerate().filter(|(_, v)| !v.is_nan());
-    let Some(mut best) = numbers.next() else { return 0 };
-    numbers.for_each(|next| best = if next.1 > best.1 { next } else { best });
-    best.0 as u32
-}
-
 fn check(device: &Device, logits: &[f32], what: &str) {
     for blocks in [1, 3, 128] {
         assert_eq!(
             choose(device, logits, blocks),
-            expected(logits),
+            argmax::reference(logits) as u32,
             "{what}, {} logits, {blocks} blocks",
             logits.len()
         );
@@ -57,7 +49,7 @@ fn the_largest_of_random_logits() {
         let place = random.below(n);
         logits[place] = 100.0;
         check(&device, &logits, "one stands out");
-        assert_eq!(expected(&logits), place as u32);
+        assert_eq!(argmax::reference(&logits), place);
         logits.iter_mut().for_each(|v| *v -= 1000.0);
         check(&device, &logits, "all negative");
     }
