@@ -22,7 +22,7 @@ wrong = []
 "#;
 
 const SOURCE: &str = r#"#![no_std]
-#![feature(abi_ptx, link_llvm_intrinsics, abi_unadjusted, asm_experimental_arch, stdarch_nvptx)]
+#![feature(link_llvm_intrinsics, abi_unadjusted, stdarch_nvptx)]
 #![allow(internal_features, improper_ctypes)]
 use core::arch::{asm, global_asm};
 
