@@ -8,9 +8,9 @@ use super::error::DecodeError;
 use crate::device::{Buffer, Device, DeviceError};
 use crate::model::Config;
 
-/// Blocks that look for the largest of `vocab` logits: each thread looks at eight or so.
+/// Blocks that look for the largest of `vocab` logits: each thread looks at four or so.
 pub fn argmax_blocks(vocab: usize) -> u32 {
-    vocab.div_ceil(8 * argmax::THREADS as usize) as u32
+    vocab.div_ceil(4 * argmax::THREADS as usize) as u32
 }
 
 /// Bytes of everything on the device, known before any of it is taken.

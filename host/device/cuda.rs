@@ -144,9 +144,11 @@ impl Gpu {
         let allocation = Allocation { memory: Some(pointer), _context: Rc::clone(&self.context) };
         // SAFETY: the memory was just allocated, with that many bytes.
         let mut slice = unsafe { DeviceSlice::from_raw_parts(pointer, bytes) };
-        call("cuMemsetD8", slice.set_8(0))?;
-        // That was queued on the default stream, which this device's stream does not wait for.
-        call("cuCtxSynchronize", cust::context::CurrentContext::synchronize())?;
+        // On this device's own stream: the default one, and waiting for the whole context, would spoil what another
+        // thread records.
+        // SAFETY: the memory lives until the stream is synchronised, below.
+        call("cuMemsetD8Async", unsafe { slice.set_8_async(0, &self.stream) })?;
+        self.synchronize()?;
         Ok(allocation)
     }
 

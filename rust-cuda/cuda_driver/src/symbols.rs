@@ -304,9 +304,24 @@ mod tests {
         assert!(missing.is_empty(), "not forwarded: {missing:?}");
     }
 
+    /// The machine's own triple: packages of other platforms need not have been downloaded.
+    fn host() -> String {
+        let output = Command::new("rustc").arg("-vV").output().expect("rustc runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host").to_owned()
+    }
+
     fn package(name: &str) -> PathBuf {
         let output = Command::new(env!("CARGO"))
-            .args(["metadata", "--offline", "--format-version", "1", "--manifest-path"])
+            .args([
+                "metadata",
+                "--offline",
+                "--filter-platform",
+                &host(),
+                "--format-version",
+                "1",
+                "--manifest-path",
+            ])
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
             .output()
             .expect("cargo runs");

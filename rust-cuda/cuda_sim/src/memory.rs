@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-/// What fresh memory holds: as f32 it is a large negative number, as an index it is out of range.
-pub(crate) const POISON: u8 = 0xd5;
+/// What fresh memory holds: as a float of any size it is no number, as an index it is out of range.
+pub(crate) const POISON: u8 = 0xff;
 const ALIGN: usize = 256;
 
 /// The simulated GPU has not enough memory left.
