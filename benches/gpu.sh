@@ -41,5 +41,5 @@ for size in $sizes; do
     ! command -v ncu > /dev/null || ncu --clock-control none --cache-control none --graph-profiling node \
         --launch-skip 1000 --launch-count 432 --csv --print-units base \
         --metrics gpu__time_duration.sum,dram__bytes_read.sum \
-        "$psionic" generate -m "$model" --prompt-tokens 872 -n 16 --ignore-eos > "$out/kernels-$size.csv" 2> /dev/null
+        "$psionic" generate -m "$model" --prompt-tokens 872 -n 16 --ignore-eos 2> /dev/null | grep '^"' > "$out/kernels-$size.csv"
 done
