@@ -37,6 +37,8 @@ for size in $sizes; do
         [ -z "$llama" ] || "$llama/llama-bench" -m "$model" -p 0 -n "$tokens" -d "$depths" -r "$repeats" -fa 1 -ngl 99 \
             -o json > "$out/llama-$size-$turn.json" 2> /dev/null
     done
+    # The file is in the page cache by now: what loading takes is ours.
+    "$psionic" generate -m "$model" --prompt-tokens 872 -n 16 --ignore-eos --json > "$out/load-$size.json" 2> /dev/null
     # Each kernel alone, caches as the kernel before left them; one token has some 145 launches.
     ! command -v ncu > /dev/null || ncu --clock-control none --cache-control none --graph-profiling node \
         --launch-skip 1000 --launch-count 432 --csv --print-units base \

@@ -68,6 +68,7 @@ impl Shape {
 /// The sizes must be `shape`'s; the grid is (splits, KV heads) blocks of [`THREADS`] threads with
 /// [`Shape::shared_bytes`]; `partials` has [`Shape::partial_len`] elements; `counters` has a zero for each KV head,
 /// and has again afterwards.
+// One block a multiprocessor: with the registers of two, it spills.
 #[kernel(launch_bounds(256, 1))]
 #[allow(clippy::too_many_arguments)]
 pub unsafe fn attention(

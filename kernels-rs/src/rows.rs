@@ -1,7 +1,8 @@
 //! Rows of a matrix times a vector, by the warps of a grid.
 //!
-//! A warp takes `R` rows at a time and a chunk of each in every lane. The weights of the next step are asked for
-//! before those of this one are used, and the first before the vector is ready: loads are always under way.
+//! A warp takes `R` rows at a time and a chunk of each in every lane. The weights of the next step are asked for before
+//! the sums of this one are made, and the first before the vector is ready. Asking before the products too takes more
+//! registers than it gains: the other warps' loads are under way meanwhile.
 
 use cuda_std::prelude::*;
 
@@ -106,6 +107,13 @@ impl<'a, K: Chunk, const R: usize> Rows<'a, K, R> {
             let mut first = 0;
             while first < chunks {
                 let weights = self.next;
+                if first + lane < chunks {
+                    // SAFETY: the chunk exists.
+                    let dots = unsafe { x.dots(weights, first + lane) };
+                    for r in 0..R {
+                        sums[r] += dots[r];
+                    }
+                }
                 let (mut g, mut f) = (group, first + 32);
                 if f >= chunks {
                     (g, f) = (group + self.worker.count, 0);
@@ -113,13 +121,6 @@ impl<'a, K: Chunk, const R: usize> Rows<'a, K, R> {
                 if g < self.groups {
                     // SAFETY: the group exists.
                     self.next = unsafe { load(&self.matrices, self.row, g, f) };
-                }
-                if first + lane < chunks {
-                    // SAFETY: the chunk exists.
-                    let dots = unsafe { x.dots(weights, first + lane) };
-                    for r in 0..R {
-                        sums[r] += dots[r];
-                    }
                 }
                 first += 32;
             }
