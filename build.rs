@@ -73,12 +73,7 @@ fn ptx() -> Result<(), Box<dyn Error>> {
 fn compile(out_dir: &Path) -> Result<Vec<(NvvmArch, PathBuf)>, CudaBuilderError> {
     let built = ARCHS.into_iter().map(|arch| {
         let path = out_dir.join(format!("kernels_{arch}.ptx"));
-        let mut builder = CudaBuilder::new(KERNELS).arch(arch).copy_to(path);
-        if arch == NvvmArch::Compute80 {
-            // Loads that leave L1 alone are PTX 7.4 (CUDA 11.4); the least for sm_80 would be 7.0.
-            builder = builder.ptx_version(74);
-        }
-        Ok((arch, builder.build()?))
+        Ok((arch, CudaBuilder::new(KERNELS).arch(arch).copy_to(path).build()?))
     });
     built.collect()
 }

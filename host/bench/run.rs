@@ -45,7 +45,7 @@ pub fn measure(
 
 fn once(decoder: &mut Decoder, workload: &Workload) -> Result<Duration, DecodeError> {
     let vocab = decoder.config().vocab;
-    decoder.reset()?;
+    decoder.reset();
     if workload.depth > 0 {
         decoder.feed(&tokens(0, workload.depth, vocab))?;
     }

@@ -122,7 +122,7 @@ fn losses(decoder: &mut Decoder, plan: &Plan) -> Result<Vec<f64>, Failure> {
     let mut progress = Progress::steps("measuring", plan.tokens.len() as u64);
     let mut values = Vec::with_capacity(plan.tokens.len());
     for chunk in plan.tokens.chunks(plan.chunk) {
-        decoder.reset()?;
+        decoder.reset();
         for pair in chunk.windows(2) {
             decoder.feed(&pair[..1])?;
             values.push(negative_log_likelihood(&decoder.logits()?, pair[1] as usize));

@@ -121,13 +121,9 @@ impl Decoder {
     }
 
     /// Begins a new sequence.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn reset(&mut self) -> Result<(), DecodeError> {
+    pub fn reset(&mut self) {
         self.len = 0;
         self.current = false;
-        Ok(())
     }
 
     /// Appends tokens to the sequence. [`logits`](Self::logits) are then those after the last one.

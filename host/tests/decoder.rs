@@ -157,7 +157,7 @@ fn a_reset_forgets() {
     fresh.feed(&all[8..]).unwrap();
     let mut used = load(&file);
     used.feed(&all[..8]).unwrap();
-    used.reset().unwrap();
+    used.reset();
     assert_eq!(used.position(), 0);
     assert!(matches!(used.logits(), Err(DecodeError::NoTokens)));
     used.feed(&all[8..]).unwrap();
@@ -195,7 +195,7 @@ fn the_whole_context_can_be_used() {
     assert_eq!(decoder.logits().unwrap(), logits, "a refusal changes nothing");
 
     // The last places may be filled by chosen tokens too.
-    decoder.reset().unwrap();
+    decoder.reset();
     full(decoder.feed(&[&all[..], &[0]].concat()), tiny.context + 1, 0);
     decoder.feed(&all[..tiny.context - 3]).unwrap();
     full(decoder.generate(4, &[], &mut on).map(drop), 4, tiny.context - 3);

@@ -72,7 +72,7 @@ fn check_logits(name: &str, activations: Activations, bound: f64) {
     let (mut decoder, golden) = load(name, activations);
     let mut all = Vec::new();
     for case in &golden.cases {
-        decoder.reset().unwrap();
+        decoder.reset();
         decoder.feed(&case.prompt_token_ids).unwrap();
         let logits = decoder.logits().unwrap();
         assert_eq!(logits.len(), decoder.config().vocab);
@@ -87,7 +87,7 @@ fn check_greedy(name: &str, activations: Activations) {
     let (mut decoder, golden) = load(name, activations);
     for case in &golden.cases {
         let wide = case.greedy_margin.iter().position(|m| *m < NARROW).unwrap_or(case.greedy_margin.len());
-        decoder.reset().unwrap();
+        decoder.reset();
         decoder.feed(&case.prompt_token_ids).unwrap();
         let tokens = decoder.generate(wide, &[], &mut |_| ControlFlow::Continue(())).unwrap();
         assert_eq!(tokens, case.greedy_token_ids[..wide], "after {:?}", case.text);
@@ -158,7 +158,7 @@ fn the_sequence_does_not_depend_on_the_batches() {
     let at_once = decoder.generate(24, &[], &mut |_| ControlFlow::Continue(())).unwrap();
     let after = decoder.logits().unwrap();
 
-    decoder.reset().unwrap();
+    decoder.reset();
     for token in prompt {
         decoder.feed(&[*token]).unwrap();
     }

@@ -9,7 +9,7 @@ use crate::{
     BarrierError, NoCompiler, NvvmArch, PtxError, barriers,
     cargo::{Compilation, Failure, lock_file},
     compiler::{self, Compiler},
-    ptx,
+    ptx, version,
 };
 
 /// Why there is no PTX.
@@ -57,7 +57,8 @@ pub struct CudaBuilder {
     pub generate_line_info: bool,
     /// The architecture to compile for: the oldest GPU that the PTX can run on. [`NvvmArch::Compute80`] by default.
     pub arch: NvvmArch,
-    /// The PTX version, 80 for 8.0: drivers refuse PTX newer than they are. By default the oldest that `arch` has.
+    /// The least PTX version, 80 for 8.0: drivers refuse PTX newer than they are. By default the oldest that `arch` and
+    /// the kernels' instructions allow.
     pub ptx_version: Option<u32>,
     /// More arguments for cargo.
     pub build_args: Vec<String>,
@@ -209,7 +210,7 @@ impl CudaBuilder {
         ptx::check_externs(&ptx)?;
         barriers::check(ir, &ptx, &self.allowed_duplicates)?;
         let ptx = if self.generate_line_info { ptx } else { ptx::strip_line_info(&ptx) };
-        Ok(ptx::apply_launch_bounds(&ptx)?)
+        Ok(version::raise(ptx::apply_launch_bounds(&ptx)?))
     }
 
     fn file_name(&self, crate_path: &Path, extension: &str) -> String {

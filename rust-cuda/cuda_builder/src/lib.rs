@@ -19,6 +19,7 @@ mod cargo;
 pub mod compiler;
 mod ir;
 mod ptx;
+mod version;
 
 pub use arch::NvvmArch;
 pub use barriers::BarrierError;
