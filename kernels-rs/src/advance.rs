@@ -7,7 +7,7 @@ use crate::argmax::{Best, THREADS};
 /// Moves `*position` on by one. If there are candidates, the best of them becomes the token at the new position.
 ///
 /// # Safety
-/// One block of [`THREADS`](crate::argmax::THREADS) threads; `best` has `candidates` elements; `tokens` has an
+/// One block of [`THREADS`] threads; `best` has `candidates` elements; `tokens` has an
 /// element for the new position.
 #[kernel(launch_bounds(256))]
 pub unsafe fn advance(best: *const Best, candidates: u32, tokens: *mut u32, position: *mut u32) {

@@ -4,7 +4,6 @@ use cuda_std::prelude::*;
 
 use crate::activation::Vector;
 use crate::layout::{Kind, Matrix};
-use crate::project::THREADS;
 use crate::rows::{Rows, Worker};
 use crate::swiglu::silu;
 use crate::weights::{IntegerChunk, Q4K, Q6K, Q8_0};
@@ -13,7 +12,7 @@ use crate::weights::{IntegerChunk, Q4K, Q6K, Q8_0};
 ///
 /// # Safety
 /// Both matrices must be valid, of the same quantised kind and shape, and of `x`'s length (a multiple of 32, aligned
-/// to 16 bytes); `gate` names all blocks; `out` has their rows; a block has [`THREADS`] threads and
+/// to 16 bytes); `gate` names all blocks; `out` has their rows; a block has [`THREADS`](crate::project::THREADS) threads and
 /// [`activation::shared_bytes`](crate::activation::shared_bytes) of shared memory.
 #[kernel(launch_bounds(256, 2))]
 pub unsafe fn gate_up(x: *const f32, norm: *const f32, eps: f32, gate: Matrix, up: Matrix, out: *mut f32) {
@@ -40,9 +39,7 @@ unsafe fn rows_of<K: IntegerChunk>(
     out: *mut f32,
 ) {
     grid::launch_dependents();
-    let warps = THREADS / warp::SIZE;
-    let index = thread::block_idx_x() * warps + warp::warp_id();
-    let worker = Worker { index: index as usize, count: (gate.blocks * warps) as usize };
+    let worker = Worker::of_matrix(gate);
     // SAFETY: the matrices are valid, as the caller promises, and the predecessor does not write them.
     let rows = unsafe { Rows::<K, 2>::start([gate, up], |g, _| g, gate.rows as usize, worker) };
     grid::wait_for_predecessor();

@@ -114,6 +114,18 @@ impl Matrix {
     pub const NONE: Self =
         Self { data: core::ptr::null(), rows: 0, cols: 0, kind: Kind::Q4K, first_block: 0, blocks: 0 };
 
+    /// Of the matrices of a launch, the one that a block works on, and the rows of those before it.
+    #[inline(always)]
+    pub fn of_block(m0: Self, m1: Self, m2: Self, block: u32) -> (Self, usize) {
+        if block < m1.first_block || m1.blocks == 0 {
+            (m0, 0)
+        } else if block < m2.first_block || m2.blocks == 0 {
+            (m1, m0.rows as usize)
+        } else {
+            (m2, (m0.rows + m1.rows) as usize)
+        }
+    }
+
     /// Chunks of a row.
     #[inline(always)]
     pub fn chunks(&self) -> usize {

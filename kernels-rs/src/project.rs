@@ -34,17 +34,10 @@ pub unsafe fn project(
     out: *mut f32,
     add: u32,
 ) {
-    let block = thread::block_idx_x();
-    let (m, before) = if block < m1.first_block || m1.blocks == 0 {
-        (m0, 0)
-    } else if block < m2.first_block || m2.blocks == 0 {
-        (m1, m0.rows)
-    } else {
-        (m2, m0.rows + m1.rows)
-    };
+    let (m, before) = Matrix::of_block(m0, m1, m2, thread::block_idx_x());
     // SAFETY: as the caller promises; `out` holds the rows of the matrices before.
     unsafe {
-        let out = out.add(before as usize);
+        let out = out.add(before);
         match m.kind {
             Kind::Q4K => rows_of::<Q4K>(x, norm, eps, &m, out, add),
             Kind::Q6K => rows_of::<Q6K>(x, norm, eps, &m, out, add),
@@ -68,9 +61,7 @@ unsafe fn rows_of<K: IntegerChunk>(
     add: u32,
 ) {
     grid::launch_dependents();
-    let warps = THREADS / warp::SIZE;
-    let index = (thread::block_idx_x() - m.first_block) * warps + warp::warp_id();
-    let worker = Worker { index: index as usize, count: (m.blocks * warps) as usize };
+    let worker = Worker::of_matrix(m);
     // SAFETY: the matrix is valid, as the caller promises, and the predecessor does not write it.
     let rows = unsafe {
         Rows::<K, ROWS>::start([m; ROWS], |g, r| ROWS * g + r, (m.rows as usize).div_ceil(ROWS), worker)

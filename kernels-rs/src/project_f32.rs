@@ -3,31 +3,24 @@
 use cuda_std::prelude::*;
 
 use crate::layout::{Kind, Matrix};
-use crate::project::THREADS;
 use crate::rows::{Floats, Rows, Worker};
 use crate::weights::{Chunk, F16, F32, Q4K, Q6K, Q8_0};
 
 /// `out[..] = [m0 x; m1 x; m2 x]`, or `out += …` where `add` is not 0.
 ///
-/// Slower than [`project`](crate::project::project), and exact but for the rounding of `f32`. For weights that are not quantised,
+/// Slower than [`project`](fn@crate::project::project), and exact but for the
+/// rounding of `f32`. For weights that are not quantised,
 /// and to tell what the 8-bit activations cost.
 ///
 /// # Safety
 /// All matrices that have blocks must be valid and of `x`'s length (a multiple of 4, aligned to 16 bytes); `out` has
-/// all their rows; a block has [`THREADS`] threads.
+/// all their rows; a block has [`THREADS`](crate::project::THREADS) threads.
 #[kernel(launch_bounds(256, 1))]
 pub unsafe fn project_f32(x: *const f32, m0: Matrix, m1: Matrix, m2: Matrix, out: *mut f32, add: u32) {
-    let block = thread::block_idx_x();
-    let (m, before) = if block < m1.first_block || m1.blocks == 0 {
-        (m0, 0)
-    } else if block < m2.first_block || m2.blocks == 0 {
-        (m1, m0.rows)
-    } else {
-        (m2, m0.rows + m1.rows)
-    };
+    let (m, before) = Matrix::of_block(m0, m1, m2, thread::block_idx_x());
     // SAFETY: as the caller promises; `out` holds the rows of the matrices before.
     unsafe {
-        let out = out.add(before as usize);
+        let out = out.add(before);
         match m.kind {
             Kind::Q4K => rows_of::<Q4K>(x, &m, out, add),
             Kind::Q6K => rows_of::<Q6K>(x, &m, out, add),
@@ -45,9 +38,7 @@ pub unsafe fn project_f32(x: *const f32, m0: Matrix, m1: Matrix, m2: Matrix, out
 #[inline(always)]
 unsafe fn rows_of<K: Chunk>(x: *const f32, m: &Matrix, out: *mut f32, add: u32) {
     grid::launch_dependents();
-    let warps = THREADS / warp::SIZE;
-    let index = (thread::block_idx_x() - m.first_block) * warps + warp::warp_id();
-    let worker = Worker { index: index as usize, count: (m.blocks * warps) as usize };
+    let worker = Worker::of_matrix(m);
     // SAFETY: the matrix is valid, as the caller promises, and the predecessor does not write it.
     let rows = unsafe { Rows::<K, 1>::start([m], |g, _| g, m.rows as usize, worker) };
     grid::wait_for_predecessor();

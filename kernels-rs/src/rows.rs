@@ -67,6 +67,16 @@ pub struct Worker {
     pub count: usize,
 }
 
+impl Worker {
+    /// This warp, among those of the blocks that work on a matrix.
+    #[inline(always)]
+    pub fn of_matrix(m: &Matrix) -> Self {
+        let warps = thread::block_dim_x() / warp::SIZE;
+        let index = (thread::block_idx_x() - m.first_block) * warps + warp::warp_id();
+        Self { index: index as usize, count: (m.blocks * warps) as usize }
+    }
+}
+
 /// The rows that a warp works on, in groups of `R`.
 pub struct Rows<'a, K, const R: usize> {
     matrices: [&'a Matrix; R],

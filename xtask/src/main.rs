@@ -27,7 +27,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Check formatting, and run clippy with warnings as errors
+    /// Check formatting, and run clippy and rustdoc with warnings as errors
     Lint,
     /// Compile the kernels to PTX, check it, and say where it is
     Ptx {
@@ -72,7 +72,8 @@ fn test(arguments: &[String]) -> Result<(), Failure> {
 
 fn lint() -> Result<(), Failure> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
-    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 fn ptx(arch: NvvmArch, output: Option<PathBuf>) -> Result<(), Failure> {

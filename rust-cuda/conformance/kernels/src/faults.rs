@@ -38,7 +38,7 @@ pub unsafe fn endless_poll(word: *mut u32) {
     }
 }
 
-/// As [`endless_poll`], with plain loads past the caches.
+/// As [`endless_poll()`], with plain loads past the caches.
 #[kernel]
 pub unsafe fn endless_reread(word: *mut u32) {
     // SAFETY: the buffer is a word.

@@ -2,7 +2,7 @@
 
 use cuda_std::prelude::*;
 
-/// How many results a thread of [`exact_f32`] and [`exact_f64`] gives.
+/// How many results a thread of [`exact_f32()`] and [`exact_f64()`] gives.
 pub const EXACT: usize = 41;
 
 /// Every function of `GpuFloat` for one type.
