@@ -1,4 +1,5 @@
 //! The project's tasks: `cargo xtask --help` lists them.
+mod report;
 mod setup;
 
 use std::{
@@ -29,6 +30,11 @@ enum Task {
     },
     /// Check formatting, and run clippy and rustdoc with warnings as errors
     Lint,
+    /// Print what benches/gpu.sh recorded, and draw it
+    Report {
+        /// The records, as in fixtures/bench/2026-01-31-h100
+        folder: PathBuf,
+    },
     /// Compile the kernels to PTX, check it, and say where it is
     Ptx {
         /// The architecture, as in sm_80
@@ -55,6 +61,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::install_compiler(),
         Task::Test { arguments } => setup::install_compiler().and_then(|()| test(&arguments)),
         Task::Lint => lint(),
+        Task::Report { folder } => report::report(&folder),
         Task::Ptx { arch, output } => ptx(arch, output),
     };
     match result {
