@@ -190,3 +190,54 @@ fn chart(path: &Path, tests: &[Test]) -> Result<(), Box<dyn std::error::Error>> 
     root.present()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{report, tests};
+
+    const RECORD: &str = r#"[{"n_gen": 64, "n_depth": 0, "avg_ts": 10.0, "stddev_ts": 0.5, "more": 1},
+        {"n_gen": 64, "n_depth": 8, "avg_ts": 5.0, "stddev_ts": 0.25}]"#;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn turns_of_an_engine_belong_together_and_the_better_counts() {
+        let slower = RECORD.replace("10.0", "9.0");
+        let folder = folder(&[
+            ("psionic-0.6b-1.json", &slower),
+            ("psionic-0.6b-2.json", RECORD),
+            ("llama-0.6b-1.json", &slower),
+        ]);
+        let tests = tests(folder.path()).unwrap();
+        let names: Vec<_> = tests.iter().map(|t| (t.size.as_str(), t.name.as_str())).collect();
+        assert_eq!(names, [("0.6b", "tg64"), ("0.6b", "tg64 @ d8")]);
+        assert_eq!(tests[0].best("psionic"), Some((10.0, 0.5)));
+        assert_eq!(tests[0].best("llama"), Some((9.0, 0.5)));
+        assert_eq!(tests[0].best("another"), None);
+    }
+
+    #[test]
+    fn a_report_draws_a_chart_and_names_a_file_that_is_damaged() {
+        let profile = "\"ID\",\"Kernel Name\",\"Grid Size\",\"Metric Name\",\"Metric Value\"\n\
+            \"0\",\"project\",\"(1, 1, 1)\",\"gpu__time_duration.sum\",\"1,500\"\n";
+        let files =
+            [("machine.txt", "a machine\n"), ("psionic-0.6b-1.json", RECORD), ("kernels-0.6b.csv", profile)];
+        let whole = folder(&files);
+        report(whole.path()).unwrap();
+        let chart = fs::read_to_string(whole.path().join("chart.svg")).unwrap();
+        assert!(chart.contains("0.6B tg64 @ d8") && chart.contains("</svg>"), "{chart}");
+
+        let damaged = folder(&files);
+        fs::write(damaged.path().join("kernels-0.6b.csv"), profile.replace("1,500", "soon")).unwrap();
+        let failure = report(damaged.path()).unwrap_err().to_string();
+        assert!(failure.contains("kernels-0.6b.csv is no profile"), "{failure}");
+    }
+}
