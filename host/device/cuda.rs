@@ -214,19 +214,6 @@ impl Gpu {
         Ok(())
     }
 
-    pub fn resident_blocks(
-        &self,
-        name: &'static str,
-        threads: u32,
-        shared_bytes: u32,
-    ) -> Result<u32, DeviceError> {
-        let function = self.function(name)?;
-        if shared_bytes > SHARED_BYTES {
-            function.set_max_dynamic_shared_bytes(shared_bytes)?;
-        }
-        Ok(function.max_active_blocks(threads, shared_bytes)?)
-    }
-
     pub fn synchronize(&self) -> Result<(), DeviceError> {
         call("cuStreamSynchronize", self.stream.synchronize())
     }

@@ -249,23 +249,6 @@ impl Device {
         }
     }
 
-    /// Blocks of `threads` threads and `shared_bytes` of dynamic shared memory that fit on the device together.
-    ///
-    /// # Errors
-    /// When the driver does not say.
-    pub fn resident_blocks<K: KernelArgs>(
-        &self,
-        threads: u32,
-        shared_bytes: u32,
-    ) -> Result<u32, DeviceError> {
-        match &self.machine {
-            Machine::Cuda(gpu) => {
-                Ok(gpu.resident_blocks(K::NAME, threads, shared_bytes)? * self.info.multiprocessors)
-            }
-            Machine::Sim(sim) => Ok(sim.resident_blocks()),
-        }
-    }
-
     /// Waits for everything that was queued.
     ///
     /// # Errors

@@ -35,11 +35,6 @@ impl Sim {
         self.simulator.free_bytes() as u64
     }
 
-    pub fn resident_blocks(&self) -> u32 {
-        let config = self.simulator.config();
-        config.multiprocessors * config.blocks_per_multiprocessor
-    }
-
     pub fn zeroed(&self, bytes: usize) -> Result<Allocation, DeviceError> {
         let allocation = self.simulator.allocate(bytes)?;
         // SAFETY: the allocation has that many bytes.
