@@ -1,4 +1,6 @@
 //! The GPU kernels of Qwen3 decode, in the Rust-CUDA style: one file each, beside its plain float64 reference.
+//! A kernel that fuses others, or does another's work in another way, is held against theirs; [`embed`](mod@embed) against
+//! the file format's own definition.
 //!
 //! One token goes through [`embed`](mod@embed), then through each layer as [`project`](mod@project) (q, k, v),
 //! [`attention`](mod@attention), [`project`](mod@project) (output, added to the residual), [`gate_up`](mod@gate_up),
