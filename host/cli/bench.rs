@@ -58,6 +58,10 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(..=10_000))]
     warmup: u32,
 
+    /// Also write down where the time of a token goes, as JSON
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
+
     /// The form of the results
     #[arg(short, long, value_enum, default_value_t, value_name = "FORM")]
     output: Output,
@@ -112,6 +116,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
     for (file, summary) in &plan.models {
         let model = Model::from_gguf(file)?;
         let mut decoder = args.device.load(&model, plan.context)?;
+        if let Some(path) = &args.profile {
+            decoder.feed(&[1])?;
+            let timeline = decoder.profile(plan.context.min(33) - 1)?;
+            let _ = std::fs::write(path, serde_json::to_vec(&timeline).unwrap_or_default());
+            decoder.reset();
+        }
         for workload in &plan.workloads {
             let samples = measure(&mut decoder, workload, args.warmup as usize, args.repetitions as usize)?;
             let activations = args.device.activations();

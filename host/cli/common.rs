@@ -31,6 +31,21 @@ pub struct DeviceArgs {
     /// How activations are multiplied with quantised weights
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub activations: Activations,
+
+    /// What runs the tokens
+    #[arg(long, value_enum, default_value_t, value_name = "ENGINE")]
+    pub engine: Engine,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// The persistent one where the GPU and the model allow it, otherwise the graph
+    #[default]
+    Auto,
+    /// A graph of launches: any model, any device
+    Graph,
+    /// One launch for many tokens: GPUs of compute capability 9.0 or newer
+    Persistent,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -75,7 +90,12 @@ impl DeviceArgs {
             Activations::Int8 => decode::Activations::Int8,
             Activations::Float => decode::Activations::Float,
         };
-        let options = DecoderOptions { context: Some(context), activations };
+        let engine = match self.engine {
+            Engine::Auto => decode::EngineChoice::Auto,
+            Engine::Graph => decode::EngineChoice::Graph,
+            Engine::Persistent => decode::EngineChoice::Persistent,
+        };
+        let options = DecoderOptions { context: Some(context), activations, engine };
         let mut progress = Progress::new("loading");
         Ok(Decoder::load(device, model, &options, &mut |done, total| progress.set(done, total))?)
     }

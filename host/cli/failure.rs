@@ -144,7 +144,9 @@ impl From<DecodeError> for Failure {
         let kind = match error {
             DecodeError::Device(error) => return error.into(),
             DecodeError::DoesNotFit { .. } => Kind::Memory,
-            DecodeError::ContextTooLong { .. }
+            DecodeError::Stuck { .. } => Kind::Failed,
+            DecodeError::Unsupported { .. }
+            | DecodeError::ContextTooLong { .. }
             | DecodeError::ContextFull { .. }
             | DecodeError::UnknownToken { .. }
             | DecodeError::NoTokens => Kind::Usage,

@@ -27,6 +27,27 @@ pub enum DecodeError {
         /// Bytes left on the device.
         free: u64,
     },
+    /// The persistent engine was asked for and cannot run this model here.
+    #[error("the persistent engine needs {needed}, and {found}: use `--engine graph`, or leave the choice to the program")]
+    Unsupported {
+        /// What it needs.
+        needed: &'static str,
+        /// What there is.
+        found: String,
+    },
+    /// Blocks waited for each other in vain.
+    #[error(
+        "block {block} waited in vain for {exchange} in epoch {epoch}, and the launch was ended: this is a bug in the \
+         kernel, or the GPU was stopped for longer than the watchdog waits; run again, and report it if it comes back"
+    )]
+    Stuck {
+        /// The block that gave up.
+        block: u32,
+        /// What it waited for.
+        exchange: &'static str,
+        /// When, in layers since the model was loaded.
+        epoch: u32,
+    },
     /// The context that was asked for is longer than the model's.
     #[error(
         "a context of {asked} tokens was asked for, the model was trained for {limit}: ask for 1 to {limit}"

@@ -4,22 +4,27 @@
 //! replayed; the position, the tokens and the choice of the next one stay on the device, so that nothing waits for
 //! the host between tokens.
 
+mod engine;
 mod error;
-mod network;
-pub mod pack;
-mod state;
-mod weights;
+mod graph;
+mod persistent;
+mod sequence;
+mod timeline;
 
 use std::fmt;
 use std::ops::ControlFlow;
 
+pub use engine::{EngineChoice, EngineKind};
 pub use error::DecodeError;
+pub use graph::pack;
+pub use timeline::{Step, Timeline};
 
-use crate::device::{Backend, Device, DeviceError, DeviceInfo, Recording};
+use crate::device::{Backend, Device, DeviceInfo};
 use crate::model::{Config, Model};
-use network::Network;
-use state::{Plan, State};
-use weights::DeviceWeights;
+use engine::{Engine, Needs};
+use graph::Graph;
+use persistent::Persistent;
+use sequence::Sequence;
 
 /// A context when none is asked for, if the model's is longer.
 pub const DEFAULT_CONTEXT: usize = 4096;
@@ -44,15 +49,16 @@ pub struct DecoderOptions {
     pub context: Option<usize>,
     /// How activations are multiplied.
     pub activations: Activations,
+    /// What runs the tokens.
+    pub engine: EngineChoice,
 }
 
 /// A model and a sequence on a device.
 pub struct Decoder {
     /// Dropped first: nothing else of the decoder may go while launches use it.
-    steps: Steps,
-    state: State,
-    /// Only the launches use them.
-    _weights: DeviceWeights,
+    engine: Box<dyn Engine>,
+    kind: EngineKind,
+    sequence: Sequence,
     device: Device,
     config: Config,
     context: usize,
@@ -60,16 +66,6 @@ pub struct Decoder {
     len: usize,
     /// Whether the logits on the device are those after the last token, and the device stands at that token.
     current: bool,
-}
-
-/// A token's launches.
-struct Steps {
-    /// Layers, then on to the next token, which is known.
-    absorb: Recording,
-    /// Layers and logits.
-    look: Recording,
-    /// The best token, its layers and the logits after it.
-    extend: Recording,
 }
 
 impl Decoder {
@@ -89,15 +85,31 @@ impl Decoder {
         if context == 0 || context > limit {
             return Err(DecodeError::ContextTooLong { asked: context, limit });
         }
-        let plan = Plan::new(&config, context, device.info().multiprocessors);
-        plan.check(&device, &config, weights::device_bytes(model))?;
-        let weights = weights::load(&device, model, progress)?;
-        let state = State::new(&device, &config, &plan)?;
-        let activations = options.activations;
-        let network =
-            Network { device: &device, config: &config, weights: &weights, state: &state, activations };
-        let steps = Steps::record(&network)?;
-        Ok(Self { steps, state, _weights: weights, device, config, context, len: 0, current: false })
+        let plan = match options.engine {
+            EngineChoice::Graph => None,
+            EngineChoice::Persistent => Some(persistent::plan(&device, model, context, options.activations)?),
+            // The simulator runs a graph sooner.
+            EngineChoice::Auto if device.info().backend == Backend::Sim => None,
+            EngineChoice::Auto => persistent::plan(&device, model, context, options.activations).ok(),
+        };
+        let needs = match &plan {
+            Some(plan) => Persistent::needs(model, plan),
+            None => Graph::needs(&device, model, context),
+        };
+        check(&device, &config, context, needs)?;
+        let sequence = Sequence::new(&device, &config, context)?;
+        let (kind, engine): (_, Box<dyn Engine>) = match plan {
+            Some(plan) => {
+                let engine = Persistent::load(&device, model, &plan, progress)?;
+                (EngineKind::Persistent, Box::new(engine))
+            }
+            None => {
+                let activations = options.activations;
+                let engine = Graph::load(&device, model, &sequence, context, activations, progress)?;
+                (EngineKind::Graph, Box::new(engine))
+            }
+        };
+        Ok(Self { engine, kind, sequence, device, config, context, len: 0, current: false })
     }
 
     /// The model's numbers.
@@ -108,6 +120,11 @@ impl Decoder {
     /// What it runs on.
     pub fn device(&self) -> &DeviceInfo {
         self.device.info()
+    }
+
+    /// What runs the tokens.
+    pub fn engine(&self) -> EngineKind {
+        self.kind
     }
 
     /// Tokens that there is room for.
@@ -132,20 +149,17 @@ impl Decoder {
     /// When a token is not in the vocabulary, or there is no room: before anything is appended. When the device
     /// fails.
     pub fn feed(&mut self, tokens: &[u32]) -> Result<(), DecodeError> {
-        let Some((_, before_last)) = tokens.split_last() else { return Ok(()) };
+        if tokens.is_empty() {
+            return Ok(());
+        }
         self.check_room(tokens.len())?;
         let vocab = self.config.vocab;
         if let Some(&token) = tokens.iter().find(|t| **t as usize >= vocab) {
             return Err(DecodeError::UnknownToken { token, vocab });
         }
         self.current = false;
-        self.device.write(&mut self.state.tokens, self.len, tokens)?;
-        self.stand_at(self.len)?;
-        for _ in before_last {
-            self.replay(|steps| &steps.absorb)?;
-        }
-        self.replay(|steps| &steps.look)?;
-        self.device.synchronize()?;
+        self.device.write(&mut self.sequence.tokens, self.len, tokens)?;
+        self.engine.look(&self.device, &mut self.sequence, self.len, self.len + tokens.len())?;
         self.len += tokens.len();
         self.current = true;
         Ok(())
@@ -157,7 +171,7 @@ impl Decoder {
     /// When there is no token yet, or the device fails.
     pub fn logits(&mut self) -> Result<Vec<f32>, DecodeError> {
         self.bring_up_to_date()?;
-        Ok(self.device.download(&self.state.logits)?)
+        Ok(self.device.download(&self.sequence.logits)?)
     }
 
     /// Appends up to `count` tokens, each the one with the largest logit, the lowest id on ties. `on_tokens` is given
@@ -179,11 +193,8 @@ impl Decoder {
         while chosen.len() < count {
             let now = batch.min(count - chosen.len());
             self.current = false;
-            for _ in 0..now {
-                self.replay(|steps| &steps.extend)?;
-            }
-            let mut tokens = vec![0; now];
-            self.device.read(&self.state.tokens, start + chosen.len(), &mut tokens)?;
+            let from = start + chosen.len();
+            let tokens = self.engine.extend(&self.device, &mut self.sequence, from, now)?;
             let stopped_at = tokens.iter().position(|t| stop.contains(t));
             let kept = &tokens[..stopped_at.map_or(now, |i| i + 1)];
             chosen.extend_from_slice(kept);
@@ -199,6 +210,21 @@ impl Decoder {
         Ok(chosen)
     }
 
+    /// Appends `count` tokens as [`generate`](Self::generate) does, at once, and gives the times of the last; none where
+    /// the engine does not keep them, and then nothing is appended.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate).
+    pub fn profile(&mut self, count: usize) -> Result<Option<Timeline>, DecodeError> {
+        self.check_room(count)?;
+        self.bring_up_to_date()?;
+        let timeline = self.engine.profile(&self.device, &mut self.sequence, self.len, count)?;
+        if timeline.is_some() {
+            self.len += count;
+        }
+        Ok(timeline)
+    }
+
     fn check_room(&self, asked: usize) -> Result<(), DecodeError> {
         if asked > self.context - self.len {
             return Err(DecodeError::ContextFull { asked, used: self.len, context: self.context });
@@ -212,21 +238,24 @@ impl Decoder {
             return Err(DecodeError::NoTokens);
         }
         if !self.current {
-            self.stand_at(self.len - 1)?;
-            self.replay(|steps| &steps.look)?;
+            self.engine.look(&self.device, &mut self.sequence, self.len - 1, self.len)?;
             self.current = true;
         }
         Ok(())
     }
+}
 
-    fn stand_at(&mut self, position: usize) -> Result<(), DeviceError> {
-        self.device.write(&mut self.state.position, 0, &[position as u32])
+/// Refuses what does not fit, before any memory is taken.
+fn check(device: &Device, config: &Config, context: usize, needs: Needs) -> Result<(), DecodeError> {
+    let Needs { weights, rest } = needs;
+    let cache = Sequence::cache_bytes(config, context);
+    let rest = rest + Sequence::other_bytes(config, context);
+    let free = device.free_bytes()?;
+    let needed = weights.saturating_add(cache).saturating_add(rest);
+    if needed > free {
+        return Err(DecodeError::DoesNotFit { needed, weights, cache, rest, context, free });
     }
-
-    fn replay(&self, step: impl FnOnce(&Steps) -> &Recording) -> Result<(), DeviceError> {
-        // SAFETY: recorded for this decoder's weights and state, which it owns.
-        unsafe { self.device.replay(step(&self.steps)) }
-    }
+    Ok(())
 }
 
 impl fmt::Display for Activations {
@@ -234,21 +263,6 @@ impl fmt::Display for Activations {
         f.write_str(match self {
             Self::Int8 => "int8",
             Self::Float => "float",
-        })
-    }
-}
-
-impl Steps {
-    fn record(network: &Network<'_>) -> Result<Self, DeviceError> {
-        let device = network.device;
-        Ok(Self {
-            absorb: device.record(|| network.layers().and_then(|()| network.skip()))?,
-            look: device.record(|| network.layers().and_then(|()| network.logits()))?,
-            extend: device.record(|| {
-                network.choose()?;
-                network.layers()?;
-                network.logits()
-            })?,
         })
     }
 }

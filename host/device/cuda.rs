@@ -17,6 +17,7 @@ use cust::error::CudaResult;
 use cust::function::{BlockSize, GridSize};
 use cust::memory::{AsyncCopyDestination, DevicePointer, DeviceSlice};
 use cust::stream::{Stream, StreamFlags};
+use cust::sys::CUdevice_attribute;
 
 use super::{Backend, DeviceError, DeviceInfo, PTX, PTX_MISSING};
 
@@ -116,6 +117,10 @@ impl Gpu {
             compute_capability: Some(capability),
             ptx: Some(sm),
             multiprocessors: attribute(DeviceAttribute::MultiprocessorCount)?,
+            shared_bytes: cuda_driver::device_attribute(
+                device,
+                CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+            )? as u32,
             memory_bytes: call("cuDeviceTotalMem", device.total_memory())? as u64,
             driver: Some(driver.to_string()),
             dependent_launch: sm >= 90 && driver >= DEPENDENT_IN_GRAPHS,
@@ -142,14 +147,22 @@ impl Gpu {
             other => call("cuMemAlloc", other)?,
         };
         let allocation = Allocation { memory: Some(pointer), _context: Rc::clone(&self.context) };
-        // SAFETY: the memory was just allocated, with that many bytes.
-        let mut slice = unsafe { DeviceSlice::from_raw_parts(pointer, bytes) };
-        // On this device's own stream: the default one, and waiting for the whole context, would spoil what another
-        // thread records.
-        // SAFETY: the memory lives until the stream is synchronised, below.
-        call("cuMemsetD8Async", unsafe { slice.set_8_async(0, &self.stream) })?;
+        self.clear(allocation.address(), bytes)?;
         self.synchronize()?;
         Ok(allocation)
+    }
+
+    /// Queues the zeroing of a caller's range, which is inside one allocation.
+    pub fn clear(&self, start: u64, bytes: usize) -> Result<(), DeviceError> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        // SAFETY: as the caller promises.
+        let mut slice = unsafe { DeviceSlice::<u8>::from_raw_parts(DevicePointer::from_raw(start), bytes) };
+        // On this device's own stream: the default one, and waiting for the whole context, would spoil what another
+        // thread records.
+        // SAFETY: buffers that are used by what is queued live until the stream is synchronised.
+        call("cuMemsetD8Async", unsafe { slice.set_8_async(0, &self.stream) })
     }
 
     pub fn copy_to(&self, to: u64, bytes: &[u8]) -> Result<(), DeviceError> {

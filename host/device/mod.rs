@@ -6,6 +6,7 @@
 mod buffer;
 mod cuda;
 mod error;
+mod mailbox;
 mod ptx;
 mod sim;
 
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 pub use buffer::{Buffer, Element};
 pub use error::DeviceError;
+pub use mailbox::Mailbox;
 pub use ptx::{COMPILER, PTX, PTX_MISSING};
 
 /// The commit that this program was built from.
@@ -65,6 +67,8 @@ pub struct DeviceInfo {
     pub ptx: Option<u32>,
     /// Multiprocessors.
     pub multiprocessors: u32,
+    /// The most shared memory of a block, in bytes.
+    pub shared_bytes: u32,
     /// Memory in bytes.
     pub memory_bytes: u64,
     /// The CUDA version that the driver supports.
@@ -219,6 +223,34 @@ impl Device {
         let mut data = vec![T::zeroed(); buffer.len()];
         self.read(buffer, 0, &mut data)?;
         Ok(data)
+    }
+
+    /// Sets all bits of `buffer` to zero, after the launches so far and before those that follow.
+    ///
+    /// # Errors
+    /// When the device refuses.
+    pub fn clear<T: Element>(&self, buffer: &mut Buffer<T>) -> Result<(), DeviceError> {
+        let bytes = buffer.len() * size_of::<T>();
+        let start = buffer.range(0, buffer.len())?;
+        match &self.machine {
+            Machine::Cuda(gpu) => gpu.clear(start, bytes),
+            Machine::Sim(_) => {
+                // SAFETY: the buffer is host memory on the simulator, borrowed exclusively.
+                unsafe { (start as *mut u8).write_bytes(0, bytes) };
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes `len` words, all zero, that a kernel can leave a message in.
+    ///
+    /// # Errors
+    /// When there is no such memory.
+    pub fn mailbox(&self, len: usize) -> Result<Mailbox, DeviceError> {
+        match &self.machine {
+            Machine::Cuda(_) => Mailbox::cuda(len),
+            Machine::Sim(sim) => Ok(Mailbox::sim(sim.zeroed(len * size_of::<u32>())?)),
+        }
     }
 
     /// Queues a kernel.

@@ -23,6 +23,7 @@ impl Sim {
             compute_capability: None,
             ptx: None,
             multiprocessors: config.multiprocessors,
+            shared_bytes: config.shared_bytes as u32,
             memory_bytes: config.memory_bytes as u64,
             driver: None,
             dependent_launch: false,

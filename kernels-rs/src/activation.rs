@@ -43,17 +43,21 @@ pub const fn shared_bytes(cols: usize) -> usize {
 }
 
 impl Vector {
+    /// A vector of `cols` activations, `offset` bytes into the dynamic shared memory, not yet set.
+    ///
     /// # Safety
-    /// The launch must have asked for [`shared_bytes`] of dynamic shared memory.
+    /// The launch must have asked for [`shared_bytes`] of dynamic shared memory from there on; the offset is a multiple
+    /// of 16.
     #[inline(always)]
-    unsafe fn new(cols: usize) -> Self {
+    pub unsafe fn at(offset: usize, cols: usize) -> Self {
         let n = chunks(cols);
         let stride = n | 1;
-        let (codes, scales) = (n * 16, n * 16 + 4 * stride * 16);
+        let codes = offset + n * 16;
+        let scales = codes + 4 * stride * 16;
         // SAFETY: as the caller promises; the offsets are multiples of 16.
         unsafe {
             Self {
-                sums: shared::Slice::dynamic(0, n),
+                sums: shared::Slice::dynamic(offset, n),
                 codes: shared::Slice::dynamic(codes, 4 * stride),
                 scales: shared::Slice::dynamic(scales, n),
                 stride,
@@ -88,7 +92,7 @@ impl Vector {
         // SAFETY: as the caller promises, for the whole body: every element below `cols` is valid, and each thread
         // writes elements of its own.
         unsafe {
-            let this = Self::new(cols);
+            let this = Self::at(0, cols);
             let step = thread::block_dim_x() as usize * PER_THREAD;
             let first = thread::thread_idx_x() as usize * PER_THREAD;
             let factor = if norm.is_null() {
@@ -122,35 +126,46 @@ impl Vector {
         }
     }
 
-    /// Sets elements `i` to `i + 7`, which four neighbouring lanes do for a group.
+    /// Sets elements `i` to `i + N - 1` (`N` is 4 or 8), which the `32 / N` neighbouring lanes do that share a group.
     ///
     /// # Safety
     /// All lanes of the warp must call it; where `inside`, `i` must be below the padded length.
     #[inline(always)]
-    unsafe fn set(self, i: usize, v: [f32; PER_THREAD], inside: bool) {
+    pub unsafe fn set<const N: usize>(self, i: usize, v: [f32; N], inside: bool) {
         let mut largest = 0.0f32;
-        for k in 0..PER_THREAD {
+        for k in 0..N {
             largest = larger(largest, v[k].abs());
+        }
+        if N == 4 {
+            largest = larger(largest, warp::shuffle_xor_f32(warp::ALL, largest, 4));
         }
         largest = larger(largest, warp::shuffle_xor_f32(warp::ALL, largest, 1));
         largest = larger(largest, warp::shuffle_xor_f32(warp::ALL, largest, 2));
-        let scale = largest / 127.0;
-        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        // Divisions that are right to the last bit take a subroutine; what is not a normal number counts as zero.
+        let scale = largest * (1.0 / 127.0);
+        let inverse = if largest > f32::MIN_POSITIVE { 127.0 * float::fast_reciprocal(largest) } else { 0.0 };
         let (mut words, mut sum) = ([0u32; 2], 0i32);
-        for k in 0..PER_THREAD {
+        for k in 0..N {
             let code = float::round_to_i32(v[k] * inverse);
             sum += code;
             words[k / 4] |= (code as u32 & 0xff) << (8 * (k % 4));
         }
+        if N == 4 {
+            sum += warp::shuffle_xor(warp::ALL, sum as u32, 2) as i32;
+        }
         let sum = sum + warp::shuffle_xor(warp::ALL, sum as u32, 1) as i32;
         if inside {
-            let (unit, half) = (i / 16, i / 8 % 2);
-            // SAFETY: the element is below the padded length, and the four lanes of a group write different places
+            let unit = i / 16;
+            // SAFETY: the element is below the padded length, and the lanes of a group write different places
             // or, for sums and scales, one of them does.
             unsafe {
-                let place = (unit % 4 * self.stride + unit / 4) * 2 + half;
-                self.codes.cast::<U32x2>().set(place, U32x2(words));
-                if half == 0 {
+                let place = (unit % 4 * self.stride + unit / 4) * 16 / N + i / N % (16 / N);
+                if N == 4 {
+                    self.codes.cast::<u32>().set(place, words[0]);
+                } else {
+                    self.codes.cast::<U32x2>().set(place, U32x2(words));
+                }
+                if i.is_multiple_of(16) {
                     self.sums.cast::<f32>().set(unit, scale * sum as f32);
                 }
                 if i.is_multiple_of(GROUP) {

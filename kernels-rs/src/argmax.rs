@@ -58,8 +58,9 @@ impl Best {
         unsafe { Self { value: values.get(lane), index: indices.get(lane) } }.of_warp()
     }
 
+    /// The best of a warp, in all lanes.
     #[inline(always)]
-    fn of_warp(self) -> Self {
+    pub(crate) fn of_warp(self) -> Self {
         let mut best = self;
         for lanes in [16, 8, 4, 2, 1] {
             let value = warp::shuffle_xor_f32(warp::ALL, best.value, lanes);

@@ -18,31 +18,40 @@ pub unsafe fn embed(m: Matrix, tokens: *const u32, position: *const u32, out: *m
     if c >= m.chunks() {
         return;
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: as the caller promises; the elements below the number of columns are in `out`.
     unsafe {
         let token = global::load(tokens.add(global::load(position, Cached) as usize), Cached) as usize;
+        chunk(&m, token, c, |i, four| global::store(out.add(i).cast(), F32x4(four)));
+    }
+}
+
+/// Gives chunk `c` of a row to `each`, with the index of the first of four elements; none beyond the columns.
+///
+/// # Safety
+/// The row and the chunk must exist.
+#[inline(always)]
+pub(crate) unsafe fn chunk(m: &Matrix, row: usize, c: usize, each: impl FnMut(usize, [f32; 4])) {
+    // SAFETY: as the caller promises.
+    unsafe {
         match m.kind {
-            Kind::Q4K => chunk::<Q4K>(&m, token, c, out),
-            Kind::Q6K => chunk::<Q6K>(&m, token, c, out),
-            Kind::Q8_0 => chunk::<Q8_0>(&m, token, c, out),
-            Kind::F16 => chunk::<F16>(&m, token, c, out),
-            Kind::F32 => chunk::<F32>(&m, token, c, out),
+            Kind::Q4K => chunk_of::<Q4K>(m, row, c, each),
+            Kind::Q6K => chunk_of::<Q6K>(m, row, c, each),
+            Kind::Q8_0 => chunk_of::<Q8_0>(m, row, c, each),
+            Kind::F16 => chunk_of::<F16>(m, row, c, each),
+            Kind::F32 => chunk_of::<F32>(m, row, c, each),
         }
     }
 }
 
 /// # Safety
-/// As for [`embed`](fn@embed).
+/// As for [`chunk`], for a matrix of kind `K`.
 #[inline(always)]
-unsafe fn chunk<K: Chunk>(m: &Matrix, row: usize, c: usize, out: *mut f32) {
-    // SAFETY: the chunk exists, and its elements below the number of columns are in `out`.
-    unsafe {
-        let weights = K::load(m, row, c).weights();
-        for i in (0..CHUNK).step_by(4) {
-            if c * CHUNK + i < m.cols as usize {
-                let four = F32x4([weights[i], weights[i + 1], weights[i + 2], weights[i + 3]]);
-                global::store(out.add(c * CHUNK + i).cast(), four);
-            }
+unsafe fn chunk_of<K: Chunk>(m: &Matrix, row: usize, c: usize, mut each: impl FnMut(usize, [f32; 4])) {
+    // SAFETY: as the caller promises.
+    let weights = unsafe { K::load(m, row, c) }.weights();
+    for i in (0..CHUNK).step_by(4) {
+        if c * CHUNK + i < m.cols as usize {
+            each(c * CHUNK + i, [weights[i], weights[i + 1], weights[i + 2], weights[i + 3]]);
         }
     }
 }

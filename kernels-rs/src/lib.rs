@@ -19,6 +19,7 @@ pub mod argmax;
 pub mod attention;
 pub mod embed;
 pub mod gate_up;
+pub mod persistent;
 pub mod project;
 pub mod project_f32;
 pub mod rms_norm;

@@ -305,30 +305,63 @@ fetch! { f64, reg64,
     fetch_add, ".add.f64", |a, b| a + b, "Adds. The order in which threads add is not fixed, so the rounding is not either.";
 }
 
-impl<S: Scope> Atomic<u32, S> {
-    /// Adds, wrapping, and gives nothing back, which costs less. The ordering is `Relaxed` or `Release`.
-    #[track_caller]
-    #[inline(always)]
-    pub fn add(&self, value: u32, order: Ordering) {
-        let p = self.pointer();
-        #[cfg(target_arch = "nvptx64")]
-        // SAFETY: the place is valid, as `from_ptr` demands.
-        unsafe {
-            match order {
-                Ordering::Relaxed => {
-                    by_scope!(S::LEVEL, "red.relaxed", ".add.u32 [{}], {};", in(reg64) p, in(reg32) value, options(nostack))
-                }
-                Ordering::Acquire | Ordering::AcqRel | Ordering::SeqCst => crate::thread::trap(),
-                _ => {
-                    by_scope!(S::LEVEL, "red.release", ".add.u32 [{}], {};", in(reg64) p, in(reg32) value, options(nostack))
+macro_rules! add {
+    ($ty:ty, $reg:ident, $ptx:literal) => {
+        impl<S: Scope> Atomic<$ty, S> {
+            /// Adds, wrapping, and gives nothing back, which costs less. The ordering is `Relaxed` or `Release`.
+            #[track_caller]
+            #[inline(always)]
+            pub fn add(&self, value: $ty, order: Ordering) {
+                let p = self.pointer();
+                #[cfg(target_arch = "nvptx64")]
+                // SAFETY: the place is valid, as `from_ptr` demands.
+                unsafe {
+                    match order {
+                        Ordering::Relaxed => {
+                            by_scope!(S::LEVEL, "red.relaxed", concat!($ptx, " [{}], {};"), in(reg64) p, in($reg) value, options(nostack))
+                        }
+                        Ordering::Acquire | Ordering::AcqRel | Ordering::SeqCst => crate::thread::trap(),
+                        _ => {
+                            by_scope!(S::LEVEL, "red.release", concat!($ptx, " [{}], {};"), in(reg64) p, in($reg) value, options(nostack))
+                        }
+                    }
+                };
+                #[cfg(not(target_arch = "nvptx64"))]
+                {
+                    check_order("addition without a result", order, [Ordering::Acquire, Ordering::AcqRel]);
+                    check_order("addition without a result", order, [Ordering::SeqCst; 2]);
+                    change(p, |old| old.wrapping_add(value));
                 }
             }
-        };
+        }
+    };
+}
+
+add!(u32, reg32, ".add.u32");
+add!(u64, reg64, ".add.u64");
+
+impl<S: Scope> Atomic<u64, S> {
+    /// Reads two neighbours with one instruction, each as [`load`](Self::load) with `Relaxed` does: one may be older
+    /// than the other. `pair` is aligned to 16 bytes.
+    #[track_caller]
+    #[inline(always)]
+    pub fn load_pair(pair: &[Self; 2]) -> [u64; 2] {
+        let p = pair.as_ptr();
+        #[cfg(target_arch = "nvptx64")]
+        {
+            let (a, b): (u64, u64);
+            // SAFETY: the places are valid, as `from_ptr` demands.
+            unsafe {
+                by_scope!(S::LEVEL, "ld.relaxed", ".v2.b64 {{{}, {}}}, [{}];", out(reg64) a, out(reg64) b, in(reg64) p, options(nostack))
+            };
+            [a, b]
+        }
         #[cfg(not(target_arch = "nvptx64"))]
         {
-            check_order("addition without a result", order, [Ordering::Acquire, Ordering::AcqRel]);
-            check_order("addition without a result", order, [Ordering::SeqCst; 2]);
-            change(p, |old| old.wrapping_add(value));
+            cuda_sim::device::check(p as usize, 16, 16, cuda_sim::Access::Read);
+            cuda_sim::device::poll(p as usize);
+            // SAFETY: checked: inside an allocation of the simulator.
+            unsafe { p.cast::<[u64; 2]>().read() }
         }
     }
 }

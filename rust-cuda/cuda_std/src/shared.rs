@@ -120,6 +120,15 @@ impl<T: Plain> Slice<T> {
         self.start + (i * size_of::<T>()) as Address
     }
 
+    /// The elements from `first` on.
+    ///
+    /// # Safety
+    /// `first` must not be beyond the length.
+    #[inline(always)]
+    pub unsafe fn from(self, first: usize) -> Self {
+        Self { start: self.address(first), len: self.len.wrapping_sub(first as u32), element: PhantomData }
+    }
+
     /// The same memory as elements of another type.
     ///
     /// # Safety

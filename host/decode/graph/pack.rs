@@ -85,7 +85,7 @@ fn put(out: &mut [u8], start: usize, bytes: &[u8]) {
 ///
 /// ggml keeps the low halves of weights `32 k + l` (of the 128 of a half block) in byte `32 (k % 2) + l`, nibble
 /// `k / 2`, and the high bits in byte `l`, bits `2 k` and `2 k + 1`.
-fn q6_codes(block: &[u8], j: usize) -> ([u8; 2 * PIECE], [u8; PIECE]) {
+pub(crate) fn q6_codes(block: &[u8], j: usize) -> ([u8; 2 * PIECE], [u8; PIECE]) {
     let (half, m) = (j / 2, j % 2);
     let (ql, qh) = (&block[64 * half..][..64], &block[128 + 32 * half..][..32]);
     let nibble = |byte: u8| byte >> (4 * m) & 15;

@@ -6,9 +6,10 @@ use psionic_kernels::{
     activation, advance, argmax, attention, embed, gate_up, project, project_f32, rms_norm, swiglu,
 };
 
-use super::Activations;
 use super::state::{State, argmax_blocks};
 use super::weights::{DeviceLayer, DeviceMatrix, DeviceWeights};
+use crate::decode::Activations;
+use crate::decode::sequence::Sequence;
 use crate::device::{Device, DeviceError};
 use crate::model::Config;
 
@@ -21,6 +22,7 @@ pub struct Network<'a> {
     pub config: &'a Config,
     pub weights: &'a DeviceWeights,
     pub state: &'a State,
+    pub sequence: &'a Sequence,
     pub activations: Activations,
 }
 
@@ -46,13 +48,13 @@ impl Network<'_> {
     /// The logits after the token at the current position.
     pub fn logits(&self) -> Result<(), DeviceError> {
         let input = Input { x: self.state.x.as_ptr(), norm: self.weights.output_norm.as_ptr() };
-        self.project(input, &[self.weights.output()], self.state.logits.as_mut_ptr(), false)
+        self.project(input, &[self.weights.output()], self.sequence.logits.as_mut_ptr(), false)
     }
 
     /// Chooses the token with the largest logit and moves on to its position.
     pub fn choose(&self) -> Result<(), DeviceError> {
         let args = argmax::argmax::Args {
-            logits: self.state.logits.as_ptr(),
+            logits: self.sequence.logits.as_ptr(),
             n: self.config.vocab as u32,
             best: self.state.best.as_mut_ptr().cast(),
         };
@@ -71,7 +73,7 @@ impl Network<'_> {
         let args = advance::advance::Args {
             best: self.state.best.as_ptr().cast(),
             candidates,
-            tokens: self.state.tokens.as_mut_ptr(),
+            tokens: self.sequence.tokens.as_mut_ptr(),
             position: self.state.position.as_mut_ptr(),
         };
         // SAFETY: `tokens` has an element more than the context, and the decoder does not go beyond that.
@@ -83,7 +85,7 @@ impl Network<'_> {
         let table = &self.weights.embedding;
         let args = embed::embed::Args {
             m: table.argument(0, 1),
-            tokens: self.state.tokens.as_ptr(),
+            tokens: self.sequence.tokens.as_ptr(),
             position: self.state.position.as_ptr(),
             out: self.state.x.as_mut_ptr(),
         };
@@ -106,10 +108,10 @@ impl Network<'_> {
             q_norm: layer.q_norm.as_ptr(),
             k_norm: layer.k_norm.as_ptr(),
             eps: self.config.rms_eps,
-            rope: state.rope.as_ptr().cast(),
+            rope: self.sequence.rope.as_ptr().cast(),
             position: state.position.as_ptr(),
-            keys: state.keys.as_mut_ptr().add(start).cast(),
-            values: state.values.as_mut_ptr().add(start).cast(),
+            keys: self.sequence.keys.as_mut_ptr().add(start).cast(),
+            values: self.sequence.values.as_mut_ptr().add(start).cast(),
             shape,
             partials: state.partials.as_mut_ptr(),
             counters: state.counters.as_mut_ptr(),

@@ -93,6 +93,13 @@ fn matrices<'m, 'a>(model: &'m Model<'a>) -> impl Iterator<Item = &'m Matrix<'a>
     layers.chain([&model.embedding]).chain((!model.tied).then_some(&model.output))
 }
 
+/// Packs a matrix and copies it to the device.
+pub fn upload(device: &Device, m: &Matrix<'_>) -> Result<DeviceMatrix, DeviceError> {
+    let mut packed = vec![0; packed_len(m)];
+    pack(m, &mut packed);
+    Ok(DeviceMatrix { data: device.upload(&packed)?, rows: m.rows, cols: m.cols, kind: kind(m.kind) })
+}
+
 /// Packs the weights and copies them to the device; `progress` is told the bytes done and the bytes of all.
 pub fn load(
     device: &Device,
@@ -100,7 +107,7 @@ pub fn load(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<DeviceWeights, DeviceError> {
     let total = device_bytes(model);
-    let mut loader = Loader { device, staging: Vec::new(), done: 0, total, progress };
+    let mut loader = Loader { device, done: 0, total, progress };
     let layers = model.layers.iter().map(|layer| {
         Ok(DeviceLayer {
             attn_norm: loader.norm(&layer.attn_norm)?,
@@ -125,7 +132,6 @@ pub fn load(
 
 struct Loader<'a> {
     device: &'a Device,
-    staging: Vec<u8>,
     done: u64,
     total: u64,
     progress: &'a mut dyn FnMut(u64, u64),
@@ -133,12 +139,9 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     fn matrix(&mut self, m: &Matrix<'_>) -> Result<DeviceMatrix, DeviceError> {
-        self.staging.clear();
-        self.staging.resize(packed_len(m), 0);
-        pack(m, &mut self.staging);
-        let data = self.device.upload(&self.staging)?;
-        self.count(data.len());
-        Ok(DeviceMatrix { data, rows: m.rows, cols: m.cols, kind: kind(m.kind) })
+        let matrix = upload(self.device, m)?;
+        self.count(matrix.bytes());
+        Ok(matrix)
     }
 
     fn norm(&mut self, weights: &[f32]) -> Result<Buffer<f32>, DeviceError> {

@@ -1,0 +1,347 @@
+//! Attention of a group: its queries and key normalised and turned, its cache read by all its blocks, the parts merged.
+//!
+//! The positions are dealt to the blocks in units of four, and to the warps of a block: eight lanes take a position, 16
+//! elements each. A lane keeps a running softmax of its positions; they are merged in the warp, in the block and over the
+//! blocks, always in the same order. While the context is short every block does all of it itself, which costs less
+//! than an exchange.
+
+use cuda_std::prelude::*;
+
+use super::block::{Block, at, sync};
+use super::exchange::{Exchange, Tagged};
+use super::plan::{CONSUMERS, HEAD, HEADS_TOGETHER, PARTIAL_STRIDE, SHORTEST_SPLIT, UNIT, WARPS};
+
+/// Below every score, and far enough from the end of the range to subtract from.
+const LOWEST: f32 = -1e30;
+
+/// Elements of a head that a lane has.
+const PER_LANE: usize = 16;
+
+/// The cache of a layer and a KV head.
+#[derive(Clone, Copy)]
+struct Cache {
+    keys: *mut f16,
+    values: *mut f16,
+}
+
+/// Attention, and its result as the input.
+///
+/// # Safety
+/// All threads of all blocks that multiply must call it.
+#[inline(always)]
+pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
+    let plan = b.plan;
+    let positions = b.position + 1;
+    let splits = positions.div_ceil(SHORTEST_SPLIT).min(plan.blocks);
+    // A block of its own, or everybody alike.
+    let split = if splits == 1 { 0 } else { b.rank };
+    // SAFETY: as the plan says, for the whole body.
+    unsafe {
+        let first = (layer * plan.groups + b.group) as usize * (plan.context * HEAD) as usize;
+        let cache = Cache { keys: b.weights.keys.add(first), values: b.weights.values.add(first) };
+        prepare(b, layer, cache);
+        sync();
+        let mut head = 0;
+        while head < plan.heads {
+            // A block without positions looks too: nobody takes what it finds.
+            look(b, cache, head, split, splits);
+            sync();
+            merge_warps(b, head, splits);
+            // The next heads' results go where these were.
+            if head + HEADS_TOGETHER < plan.heads {
+                sync();
+            }
+            head += HEADS_TOGETHER;
+        }
+        if splits > 1 {
+            merge_blocks(b, splits);
+        }
+        sync();
+        let cols = plan.heads * HEAD;
+        let vector = b.next_vector(cols);
+        let attended = at::<F32x4>(b.shared.attended, cols / 4);
+        let mut i = b.thread;
+        // Whole warps: a head's elements are those of one.
+        while i < cols / 4 {
+            vector.set::<4>(4 * i as usize, attended.get(i as usize).0, true);
+            i += CONSUMERS;
+        }
+        sync();
+    }
+}
+
+/// Takes the group's queries, key and value; normalises and turns queries and key; appends key and value to the cache.
+/// A warp takes a head.
+#[inline(always)]
+unsafe fn prepare(b: &Block<'_>, layer: u32, cache: Cache) {
+    let plan = b.plan;
+    // SAFETY: as the plan says; a warp uses elements of its own.
+    unsafe {
+        let heads = at::<F32x2>(b.shared.heads, plan.head_words() / 2);
+        let words = b.head_words();
+        let half = (HEAD / 2) as usize;
+        // Elements `i`, `i + 1` and their partners half a head further on.
+        let i = 2 * b.lane as usize;
+        let rotation = b.weights.rope.add(b.position as usize * half + i).cast::<F32x4>();
+        let F32x4([cos0, sin0, cos1, sin1]) = global::load(rotation, ReadOnly);
+        let mut h = b.warp;
+        while h < plan.heads + 2 {
+            let (is_key, is_value) = (h == plan.heads, h > plan.heads);
+            let norms = if is_key { b.weights.k_norms } else { b.weights.q_norms };
+            let norms = norms.add((layer * HEAD) as usize);
+            let F32x2([w0, w1]) = global::load(norms.add(i).cast(), ReadOnly);
+            let F32x2([w2, w3]) = global::load(norms.add(half + i).cast(), ReadOnly);
+            let first = (h * HEAD) as usize;
+            let [x0, x1] = words.pair(first + i).map(f32::from_bits);
+            let [x2, x3] = words.pair(first + half + i).map(f32::from_bits);
+            let (mut low, mut high) = ([x0, x1], [x2, x3]);
+            if !is_value {
+                let squares = x0 * x0 + x1 * x1 + x2 * x2 + x3 * x3;
+                let mut factor = float::fast_rsqrt(warp::sum_f32(squares) / HEAD as f32 + plan.eps);
+                if !is_key {
+                    // The softmax is in powers of 2.
+                    factor *= core::f32::consts::LOG2_E * float::fast_rsqrt(HEAD as f32);
+                }
+                let (x0, x1, x2, x3) = (x0 * w0 * factor, x1 * w1 * factor, x2 * w2 * factor, x3 * w3 * factor);
+                low = [x0 * cos0 - x2 * sin0, x1 * cos1 - x3 * sin1];
+                high = [x2 * cos0 + x0 * sin0, x3 * cos1 + x1 * sin1];
+            }
+            if h >= plan.heads {
+                // As the cache holds them, here too.
+                let (l, g) = (low.map(half::f32_to_f16), high.map(half::f32_to_f16));
+                if b.rank == 0 {
+                    let to = if is_key { cache.keys } else { cache.values };
+                    let to = to.add((b.position * HEAD) as usize + i).cast::<u32>();
+                    let pair = |p: [f16; 2]| u32::from(p[0].to_bits()) | u32::from(p[1].to_bits()) << 16;
+                    global::store(to, pair(l));
+                    global::store(to.add(half / 2), pair(g));
+                }
+                (low, high) = (l.map(half::f16_to_f32), g.map(half::f16_to_f32));
+            }
+            heads.set((first + i) / 2, F32x2(low));
+            heads.set((first + half + i) / 2, F32x2(high));
+            h += WARPS;
+        }
+    }
+}
+
+/// A running softmax of a head: the largest score, the sum of weights, and this lane's part of the weighted sums.
+#[derive(Clone, Copy)]
+struct Running {
+    max: f32,
+    sum: f32,
+    value: [f32; PER_LANE],
+}
+
+/// This warp's positions, for heads `head` and the next of the group; the result goes to shared memory.
+///
+/// # Safety
+/// All lanes must call it.
+#[inline(always)]
+unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32) {
+    const TOGETHER: usize = HEADS_TOGETHER as usize;
+    let plan = b.plan;
+    let (slot, sub) = (b.lane / 8, (b.lane % 8) as usize);
+    let mut running = [Running { max: LOWEST, sum: 0.0, value: [0.0; PER_LANE] }; TOGETHER];
+    // SAFETY: as the plan says.
+    unsafe {
+        let heads = at::<F32x4>(b.shared.heads, plan.head_words() / 4);
+        let head_of = |h: usize| ((head + h as u32).min(plan.heads - 1) * HEAD / 4) as usize;
+        let mut unit = split + splits * b.warp;
+        // A warp without positions looks once too, in vain.
+        loop {
+            let p = unit * UNIT + slot;
+            // The new position, and those beyond, are not read from the cache.
+            let row = (p.min(b.position.max(1) - 1) * HEAD) as usize;
+            let (keys, values) = (lane_of(cache.keys.add(row), sub), lane_of(cache.values.add(row), sub));
+            let mut key = [0.0f32; PER_LANE];
+            let mut value = [0.0f32; PER_LANE];
+            unpack(keys, &mut key);
+            unpack(values, &mut value);
+            if p == b.position {
+                for q in 0..4 {
+                    let i = 16 * (q / 2) + 2 * sub + q % 2;
+                    let F32x4(k) = heads.get((plan.heads * HEAD / 4) as usize + i);
+                    let F32x4(v) = heads.get(((plan.heads + 1) * HEAD / 4) as usize + i);
+                    for e in 0..4 {
+                        key[4 * q + e] = k[e];
+                        value[4 * q + e] = v[e];
+                    }
+                }
+            }
+            for h in 0..TOGETHER {
+                let r = &mut running[h];
+                let mut dot = 0.0f32;
+                for q in 0..4 {
+                    let F32x4(x) = heads.get(head_of(h) + 16 * (q / 2) + 2 * sub + q % 2);
+                    for e in 0..4 {
+                        dot = x[e].mul_add(key[4 * q + e], dot);
+                    }
+                }
+                dot += warp::shuffle_xor_f32(warp::ALL, dot, 1);
+                dot += warp::shuffle_xor_f32(warp::ALL, dot, 2);
+                dot += warp::shuffle_xor_f32(warp::ALL, dot, 4);
+                let score = if p <= b.position { dot } else { f32::NEG_INFINITY };
+                let max = if score > r.max { score } else { r.max };
+                let shrink = float::fast_exp2(r.max - max);
+                let weight = float::fast_exp2(score - max);
+                r.max = max;
+                r.sum = r.sum.mul_add(shrink, weight);
+                for e in 0..PER_LANE {
+                    r.value[e] = weight.mul_add(value[e], r.value[e] * shrink);
+                }
+            }
+            unit += splits * WARPS;
+            if unit * UNIT > b.position {
+                break;
+            }
+        }
+        let results = at::<F32x4>(b.shared.partials, WARPS * HEADS_TOGETHER * PARTIAL_STRIDE / 4);
+        for h in 0..TOGETHER {
+            let merged = merge_slots(running[h], b.lane);
+            let base = ((b.warp * HEADS_TOGETHER) as usize + h) * (PARTIAL_STRIDE / 4) as usize;
+            // Half a head, a lane's eight, and of those four: as `merge_slots` left them.
+            let (half, quarter) = ((b.lane / 16) as usize, (b.lane / 8 % 2) as usize);
+            results.set(base + 16 * half + 2 * sub + quarter, F32x4(merged.value));
+            if b.lane == 0 {
+                results.set(base + (HEAD / 4) as usize, F32x4([merged.max, merged.sum, 0.0, 0.0]));
+            }
+        }
+    }
+}
+
+/// A lane's elements of a row of the cache: 8 in each half.
+///
+/// # Safety
+/// The row must be there.
+#[inline(always)]
+unsafe fn lane_of(row: *const f16, sub: usize) -> [U32x4; 2] {
+    // SAFETY: as the caller promises; rows are aligned to 256 bytes. Others wrote it, in an earlier token.
+    unsafe {
+        [
+            global::load(row.add(8 * sub).cast::<U32x4>(), L2),
+            global::load(row.add((HEAD / 2) as usize + 8 * sub).cast::<U32x4>(), L2),
+        ]
+    }
+}
+
+#[inline(always)]
+fn unpack(words: [U32x4; 2], to: &mut [f32; PER_LANE]) {
+    for half in 0..2 {
+        for w in 0..4 {
+            let [a, b] = half::f16x2_to_f32(words[half].0[w]);
+            to[8 * half + 2 * w] = a;
+            to[8 * half + 2 * w + 1] = b;
+        }
+    }
+}
+
+/// The softmax of a warp's positions, a lane with four elements of the head.
+struct Merged {
+    max: f32,
+    sum: f32,
+    value: [f32; 4],
+}
+
+/// Merges the four positions that a warp looks at together: each step halves the elements that a lane keeps.
+#[inline(always)]
+fn merge_slots(r: Running, lane: u32) -> Merged {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let max = larger(r.max, warp::shuffle_xor_f32(warp::ALL, r.max, 8));
+    let max = larger(max, warp::shuffle_xor_f32(warp::ALL, max, 16));
+    let weight = float::fast_exp2(r.max - max);
+    let mut sum = r.sum * weight;
+    sum += warp::shuffle_xor_f32(warp::ALL, sum, 8);
+    sum += warp::shuffle_xor_f32(warp::ALL, sum, 16);
+    let (upper, second) = (lane & 16 != 0, lane & 8 != 0);
+    let mut eight = [0.0f32; 8];
+    for e in 0..8 {
+        let (low, high) = (r.value[e] * weight, r.value[8 + e] * weight);
+        let (keep, give) = if upper { (high, low) } else { (low, high) };
+        eight[e] = keep + warp::shuffle_xor_f32(warp::ALL, give, 16);
+    }
+    let mut value = [0.0f32; 4];
+    for e in 0..4 {
+        let (keep, give) = if second { (eight[4 + e], eight[e]) } else { (eight[e], eight[4 + e]) };
+        value[e] = keep + warp::shuffle_xor_f32(warp::ALL, give, 8);
+    }
+    Merged { max, sum, value }
+}
+
+/// Merges the warps' results of heads `head` and the next: into the result of attention if the block has all positions,
+/// otherwise to the group.
+#[inline(always)]
+unsafe fn merge_warps(b: &Block<'_>, head: u32, splits: u32) {
+    let (h, element) = (b.thread / HEAD, b.thread % HEAD);
+    if h >= HEADS_TOGETHER || head + h >= b.plan.heads || (splits > 1 && b.rank >= splits) {
+        return;
+    }
+    // SAFETY: as the plan says; the results are complete.
+    unsafe {
+        let results = b.floats(b.shared.partials, WARPS * HEADS_TOGETHER * PARTIAL_STRIDE);
+        let of = |warp: u32, i: u32| results.get(((warp * HEADS_TOGETHER + h) * PARTIAL_STRIDE + i) as usize);
+        let mut max = LOWEST;
+        for warp in 0..WARPS {
+            let m = of(warp, HEAD);
+            max = if m > max { m } else { max };
+        }
+        let (mut sum, mut value) = (0.0f32, 0.0f32);
+        for warp in 0..WARPS {
+            let weight = float::fast_exp2(of(warp, HEAD) - max);
+            sum = weight.mul_add(of(warp, HEAD + 1), sum);
+            value = weight.mul_add(of(warp, element), value);
+        }
+        let head = head + h;
+        if splits == 1 {
+            let attended = b.floats(b.shared.attended, b.plan.heads * HEAD);
+            attended.set((head * HEAD + element) as usize, value / sum);
+            return;
+        }
+        let words = partial(b, b.rank);
+        let first = head * (HEAD + 2);
+        words.set((first + element) as usize, value.to_bits());
+        if element == 0 {
+            words.set((first + HEAD) as usize, max.to_bits());
+            words.set((first + HEAD + 1) as usize, sum.to_bits());
+        }
+    }
+}
+
+/// A block's part of the group's attention.
+#[inline(always)]
+unsafe fn partial(b: &Block<'_>, rank: u32) -> Tagged {
+    let first = (b.group * b.plan.blocks + rank) * b.plan.partial_words();
+    // SAFETY: the buffer has the words of all blocks.
+    let words = unsafe { b.exchanges.partials.add(first as usize) };
+    Tagged::new(words, b.epoch, Exchange::Attention, b.watchdog)
+}
+
+/// Merges the blocks' parts, two elements a thread.
+#[inline(always)]
+unsafe fn merge_blocks(b: &Block<'_>, splits: u32) {
+    let plan = b.plan;
+    // SAFETY: as the plan says.
+    unsafe {
+        let attended = at::<F32x2>(b.shared.attended, plan.heads * HEAD / 2);
+        let mut i = b.thread;
+        while i < plan.heads * HEAD / 2 {
+            let (head, pair) = (i / (HEAD / 2), i % (HEAD / 2));
+            let first = (head * (HEAD + 2)) as usize;
+            let (mut max, mut sum, mut value) = (LOWEST, 0.0f32, [0.0f32; 2]);
+            for rank in 0..splits {
+                let words = partial(b, rank);
+                let [m, s] = words.pair(first + HEAD as usize).map(f32::from_bits);
+                let v = words.pair(first + 2 * pair as usize).map(f32::from_bits);
+                let larger = if m > max { m } else { max };
+                let (shrink, weight) = (float::fast_exp2(max - larger), float::fast_exp2(m - larger));
+                max = larger;
+                sum = sum.mul_add(shrink, s * weight);
+                for e in 0..2 {
+                    value[e] = value[e].mul_add(shrink, v[e] * weight);
+                }
+            }
+            attended.set(i as usize, F32x2(value.map(|v| v / sum)));
+            i += CONSUMERS;
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! A block's threads at work on a token: its inputs in 8-bit codes, its tiles, and where the results go.
+
+use cuda_std::prelude::*;
+
+use super::Weights;
+use super::attend;
+use super::exchange::{Exchange, Sums, Tagged, Watchdog};
+use super::plan::{CONSUMERS, HEAD, Phase, Plan, STRIP, Segment, Shared, Stream, WARPS, fixed};
+use super::ring::Consumer;
+use super::tile::{BLOCK, Chunk};
+use crate::activation::{Quantized, Vector};
+use crate::argmax::Best;
+use crate::layout::{Kind, Matrix};
+use crate::swiglu::silu;
+
+/// The barrier of the threads that multiply.
+const BARRIER: u32 = 1;
+
+/// Waits for all threads of the block that multiply.
+///
+/// # Safety
+/// All of them must call it.
+#[track_caller]
+#[inline(always)]
+pub(super) unsafe fn sync() {
+    // SAFETY: whole warps, always the same number.
+    unsafe { thread::sync_named(BARRIER, CONSUMERS) };
+}
+
+/// `len` elements of the dynamic shared memory, `offset` bytes from its start.
+///
+/// # Safety
+/// As for [`shared::Slice::dynamic`].
+#[inline(always)]
+pub(super) unsafe fn at<T: Plain>(offset: u32, len: u32) -> shared::Slice<T> {
+    // SAFETY: as the caller promises.
+    unsafe { shared::Slice::dynamic(offset as usize, len as usize) }
+}
+
+/// What a warp of the block does in a phase, from the table in shared memory.
+///
+/// # Safety
+/// The table must be complete.
+#[inline(always)]
+pub(super) unsafe fn segment(phase: Phase) -> Segment {
+    // SAFETY: the table has an entry for each phase.
+    let U32x4([rows, blocks, together, tiles]) =
+        unsafe { at::<U32x4>(fixed::SEGMENTS, Phase::ALL.len() as u32).get(phase as usize) };
+    Segment { rows, blocks, together, tiles }
+}
+
+/// Where the exchanges' words and the results are, in global memory.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Exchanges {
+    /// `u64`, tagged: [`Plan::head_words`] for each group.
+    pub heads: *mut u64,
+    /// `u64`, tagged: [`Plan::partial_words`] for each block.
+    pub partials: *mut u64,
+    /// `u64`, tagged: the largest slice's elements for each group.
+    pub hidden: *mut u64,
+    /// `u64`, tagged: two for each block.
+    pub best: *mut u64,
+    /// `u64`, zero when the launch begins: the residual stream's elements, for the output projection.
+    pub output: *mut u64,
+    /// `u64`, zero when the launch begins: the same for the down projection.
+    pub down: *mut u64,
+}
+
+/// The embedding of a token, a chunk a thread, as the residual stream that lies at `residual`. Not inlined: it is needed
+/// once a token, and the compiler would keep all its addresses in registers.
+///
+/// # Safety
+/// `m` is a matrix of that kind and shape, with a row for the token.
+#[inline(never)]
+unsafe fn embed(data: *const u8, kind: Kind, rows: u32, cols: u32, token: u32, thread: u32, residual: u32) {
+    let m = Matrix { data, rows, cols, kind, first_block: 0, blocks: 1 };
+    let mut c = thread as usize;
+    while c < m.chunks() {
+        // SAFETY: the row and the chunk exist, and the residual stream has the row's elements.
+        unsafe {
+            let stream = at::<F32x4>(residual, cols.next_multiple_of(STRIP) / 4);
+            // A thread's own elements are neighbours.
+            crate::embed::chunk(&m, token as usize, c, |i, four| stream.set(i / 4, F32x4(four)));
+        }
+        c += CONSUMERS as usize;
+    }
+}
+
+/// What the threads that multiply know.
+pub struct Block<'a> {
+    pub plan: &'a Plan,
+    pub weights: &'a Weights,
+    pub exchanges: Exchanges,
+    pub watchdog: Watchdog,
+    pub shared: Shared,
+    pub tiles: Consumer,
+    pub group: u32,
+    pub rank: u32,
+    pub warp: u32,
+    pub lane: u32,
+    pub thread: u32,
+    /// Which of the two vectors of codes is the input.
+    pub turn: u32,
+    /// Different for each layer of each token.
+    pub epoch: u32,
+    /// The position of the token.
+    pub position: u32,
+    /// This warp's best logit.
+    pub best: Best,
+    pub logits: *mut f32,
+}
+
+impl Block<'_> {
+    /// A vector of codes, the next in turn.
+    ///
+    /// The one before may still be read by slower warps; they have all left the one before that, since they met at
+    /// its successor's end.
+    #[inline(always)]
+    pub(super) unsafe fn next_vector(&mut self, cols: u32) -> Vector {
+        self.turn ^= 1;
+        // SAFETY: the launch has the plan's shared memory.
+        unsafe { self.vector(cols) }
+    }
+
+    /// The vector of codes in turn.
+    #[inline(always)]
+    unsafe fn vector(&self, cols: u32) -> Vector {
+        let offset = self.shared.codes + self.turn * self.shared.vector;
+        // SAFETY: the launch has the plan's shared memory.
+        unsafe { Vector::at(offset as usize, cols as usize) }
+    }
+
+    /// A float of the shared memory's fixed part or of one of its arrays.
+    #[inline(always)]
+    pub(super) unsafe fn floats(&self, offset: u32, len: u32) -> shared::Slice<f32> {
+        // SAFETY: the launch has the plan's shared memory, and the arrays lie where the plan says.
+        unsafe { at(offset, len) }
+    }
+
+    /// The residual stream of a token: its embedding.
+    #[inline(always)]
+    pub unsafe fn embed(&mut self, token: u32) {
+        let m = &self.weights.embedding;
+        // SAFETY: as the caller promises.
+        unsafe {
+            embed(m.data, m.kind, m.rows, m.cols, token, self.thread, self.shared.residual);
+            sync();
+        }
+    }
+
+    /// The residual stream, normalised, as the input of a phase, after the sums were added to it that the phase waits
+    /// for. The norm's common factor is left to the results: codes do not depend on it.
+    #[inline(always)]
+    pub unsafe fn normalise(&mut self, layer: u32, phase: Phase) {
+        let plan = self.plan;
+        let output = phase == Phase::GateUp;
+        let (words, exchange) = if output {
+            (self.exchanges.output, Exchange::Output)
+        } else {
+            (self.exchanges.down, Exchange::Down)
+        };
+        let sums = Sums { words, contributions: plan.groups };
+        let are_there = layer > 0 || phase != Phase::Query;
+        // SAFETY: as the plan says; each thread uses elements of its own.
+        unsafe {
+            let norm = self.weights.norms.add(((2 * layer + u32::from(output)) * plan.hidden) as usize);
+            let vector = self.next_vector(plan.hidden);
+            let strips = plan.hidden.div_ceil(STRIP);
+            let residual = at::<F32x4>(self.shared.residual, strips * CONSUMERS);
+            let mut squares = 0.0f32;
+            let mut strip = 0;
+            while strip < strips {
+                let i = strip * STRIP + 4 * self.thread;
+                // Whole warps: the width is a multiple of 128.
+                if i < plan.hidden {
+                    let F32x4(w) = global::load(norm.add(i as usize).cast::<F32x4>(), ReadOnly);
+                    let mine = (strip * CONSUMERS + self.thread) as usize;
+                    let F32x4(mut x) = residual.get(mine);
+                    if are_there {
+                        // Neighbouring threads use neighbouring words.
+                        let seen = self.seen(u32::from(!output), strips);
+                        let place = |k: u32| ((strip * 4 + k) * CONSUMERS + self.thread) as usize;
+                        let mut before = [0; 4];
+                        for k in 0..4 {
+                            before[k] = seen.get(place(k as u32));
+                        }
+                        let added = sums.four(i as usize, &mut before, self.epoch, exchange, self.watchdog);
+                        for k in 0..4 {
+                            seen.set(place(k as u32), before[k]);
+                            x[k] += added[k];
+                        }
+                        residual.set(mine, F32x4(x));
+                    }
+                    for k in 0..4 {
+                        squares = x[k].mul_add(x[k], squares);
+                        x[k] *= w[k];
+                    }
+                    vector.set::<4>(i as usize, x, true);
+                }
+                strip += 1;
+            }
+            let squares = warp::sum_f32(squares);
+            if self.lane == 0 {
+                self.norms().set(self.warp as usize, squares);
+            }
+            sync();
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn seen(&self, which: u32, strips: u32) -> shared::Slice<u64> {
+        let len = strips * STRIP;
+        // SAFETY: the launch has the plan's shared memory.
+        unsafe { at(self.shared.sums + which * len * 8, len) }
+    }
+
+    /// The warps' sums of squares of the vector that is the input.
+    #[inline(always)]
+    unsafe fn norms(&self) -> shared::Slice<f32> {
+        // SAFETY: the launch has the plan's shared memory.
+        unsafe { self.floats(fixed::NORMS + self.turn * WARPS * 4, WARPS) }
+    }
+
+    /// The common factor of the normalised input: `1 / sqrt(mean(x^2) + eps)`.
+    #[inline(always)]
+    unsafe fn factor(&self) -> f32 {
+        // SAFETY: all warps' sums were written before the barrier that ended the input.
+        let squares = unsafe { self.norms().get((self.lane % WARPS) as usize) };
+        let mut sum = squares;
+        for lanes in [8, 4, 2, 1] {
+            sum += warp::shuffle_xor_f32(warp::ALL, sum, lanes);
+        }
+        float::fast_rsqrt(sum / self.plan.hidden as f32 + self.plan.eps)
+    }
+
+    /// The group's hidden elements as the input.
+    #[inline(always)]
+    pub unsafe fn gather_hidden(&mut self) {
+        // SAFETY: as the plan says.
+        unsafe {
+            let cols = self.plan.slice(self.group).0 * BLOCK as u32;
+            let vector = self.next_vector(cols);
+            let words = self.hidden_words();
+            let mut i = 4 * self.thread;
+            // Whole warps: the width is a multiple of 256.
+            while i < cols {
+                let values = words.four(i as usize);
+                vector.set::<4>(i as usize, values.map(f32::from_bits), true);
+                i += STRIP;
+            }
+            sync();
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn hidden_words(&self) -> Tagged {
+        let first = self.group * self.plan.largest_slice() * BLOCK as u32;
+        // SAFETY: the buffer has the words of all groups.
+        let words = unsafe { self.exchanges.hidden.add(first as usize) };
+        Tagged::new(words, self.epoch, Exchange::Hidden, self.watchdog)
+    }
+
+    /// The group's queries, key and value.
+    #[inline(always)]
+    pub(super) unsafe fn head_words(&self) -> Tagged {
+        // SAFETY: the buffer has the words of all groups.
+        let words = unsafe { self.exchanges.heads.add((self.group * self.plan.head_words()) as usize) };
+        Tagged::new(words, self.epoch, Exchange::Heads, self.watchdog)
+    }
+
+    /// Multiplies the tiles of a phase with the input, and sends the results to where they go.
+    #[inline(always)]
+    pub unsafe fn multiply(&mut self, layer: u32, phase: Phase) {
+        // SAFETY: the table is complete; the input is complete and as wide as the rows; the ring has these tiles next.
+        unsafe {
+            let s = segment(phase);
+            let code = Stream::of(layer).kind(phase, self.rank >= self.plan.key_blocks());
+            let cols = s.blocks * BLOCK as u32;
+            let input = self.vector(cols);
+            let factor = match phase {
+                Phase::Output | Phase::Down => 1.0,
+                _ => self.factor(),
+            };
+            let worker = self.rank * WARPS + self.warp;
+            let (quads, steps) = (s.quads(), s.steps());
+            let (quad, j) = (self.lane / 4, self.lane % 4);
+            let (row_of_quad, block_of_quad) = (quad / quads, quad % quads);
+            let chunk = |step: u32| {
+                // Beyond the row the weights are zeros: any activations do.
+                let block = (step * quads + block_of_quad).min(s.blocks - 1);
+                input.chunk((4 * block + j) as usize)
+            };
+            let mut x: Quantized = chunk(0);
+            let (mut step, mut first, mut sum, mut held) = (0, 0, 0.0f32, 0.0f32);
+            let mut tile = 0;
+            while tile < s.tiles {
+                if steps > 1 && tile > 0 {
+                    x = chunk(step);
+                }
+                let lane = self.lane as usize;
+                let weights = self.tiles.take(code.bytes(), |tile| Chunk::load(code, tile, lane));
+                sum += weights.dot(&x);
+                step += 1;
+                if step == steps {
+                    let mut value = sum;
+                    value += warp::shuffle_xor_f32(warp::ALL, value, 1);
+                    value += warp::shuffle_xor_f32(warp::ALL, value, 2);
+                    if quads >= 2 {
+                        value += warp::shuffle_xor_f32(warp::ALL, value, 4);
+                    }
+                    if quads >= 4 {
+                        value += warp::shuffle_xor_f32(warp::ALL, value, 8);
+                    }
+                    if quads >= 8 {
+                        value += warp::shuffle_xor_f32(warp::ALL, value, 16);
+                    }
+                    value *= factor;
+                    self.finish(phase, &s, worker, first + row_of_quad, value, &mut held);
+                    first += 1 << s.together;
+                    (step, sum) = (0, 0.0);
+                }
+                tile += 1;
+            }
+        }
+    }
+
+    /// Sends the result of the warp's row `row` to where it goes; the lanes of the row have it.
+    #[inline(always)]
+    unsafe fn finish(&mut self, phase: Phase, s: &Segment, worker: u32, row: u32, value: f32, held: &mut f32) {
+        let plan = self.plan;
+        let leads = self.lane.is_multiple_of(4 * s.quads()) && row < s.rows;
+        // SAFETY: every row of the plan has a word of its own.
+        unsafe {
+            match phase {
+                Phase::Query => {
+                    let i = worker * s.rows + row;
+                    if leads && i < plan.heads * HEAD {
+                        self.head_words().set(i as usize, value.to_bits());
+                    }
+                }
+                Phase::KeyValue => {
+                    let is_value = self.rank >= plan.key_blocks();
+                    let worker = if is_value { worker - plan.key_blocks() * WARPS } else { worker };
+                    let i = worker * s.rows + row;
+                    if leads && i < HEAD {
+                        let first = (plan.heads + u32::from(is_value)) * HEAD;
+                        self.head_words().set((first + i) as usize, value.to_bits());
+                    }
+                }
+                Phase::Output | Phase::Down => {
+                    let i = worker * s.rows + row;
+                    if leads && i < plan.hidden {
+                        let down = phase == Phase::Down;
+                        let words = if down { self.exchanges.down } else { self.exchanges.output };
+                        Sums { words, contributions: plan.groups }.add(i as usize, value);
+                    }
+                }
+                Phase::GateUp => {
+                    // Gate and up are neighbouring rows: one after the other, or in neighbouring quads.
+                    let (gate, up) = if s.together == 0 {
+                        let gate = core::mem::replace(held, value);
+                        (gate, value)
+                    } else {
+                        (value, warp::shuffle_xor_f32(warp::ALL, value, 4 * s.quads()))
+                    };
+                    let complete = if s.together == 0 { row % 2 == 1 } else { row.is_multiple_of(2) };
+                    let i = (worker * s.rows + row) / 2;
+                    if leads && complete && i < plan.slice(self.group).0 * BLOCK as u32 {
+                        self.hidden_words().set(i as usize, (silu(gate) * up).to_bits());
+                    }
+                }
+                Phase::Head => {
+                    let worker = self.group * plan.warps() + worker;
+                    let i = worker * s.rows + row;
+                    if leads && i < plan.vocab {
+                        global::store(self.logits.add(i as usize), value);
+                        self.best = self.best.or(Best { value, index: i });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends a token: gives the block's best logit to all blocks, and everything that the block wrote with it; takes
+    /// theirs. Returns the best of all.
+    #[inline(always)]
+    pub unsafe fn agree(&mut self) -> u32 {
+        let words = Tagged::new(self.exchanges.best, self.epoch, Exchange::Best, self.watchdog);
+        // SAFETY: as the plan says.
+        unsafe {
+            let values = self.floats(fixed::BEST, WARPS);
+            let indices = at::<u32>(fixed::BEST + WARPS * 4, WARPS);
+            let chosen = at::<u32>(fixed::TOKEN, 1);
+            let best = self.best.of_warp();
+            self.best = Best::NONE;
+            if self.lane == 0 {
+                values.set(self.warp as usize, best.value);
+                indices.set(self.warp as usize, best.index);
+            }
+            sync();
+            if self.warp == 0 {
+                let w = (self.lane % WARPS) as usize;
+                let best = Best { value: values.get(w), index: indices.get(w) }.of_warp();
+                let block = self.group * self.plan.blocks + self.rank;
+                if self.lane == 0 {
+                    // The cache's new keys and values, and the logits, are seen by whoever sees the words.
+                    thread::device_fence();
+                    words.set(2 * block as usize, best.value.to_bits());
+                    words.set(2 * block as usize + 1, best.index);
+                }
+                let mut all = Best::NONE;
+                let mut other = self.lane;
+                while other < self.plan.groups * self.plan.blocks {
+                    let [value, index] = words.pair(2 * other as usize);
+                    all = all.or(Best { value: f32::from_bits(value), index });
+                    other += 32;
+                }
+                let all = all.of_warp();
+                thread::device_fence();
+                if self.lane == 0 {
+                    // No logit was a number: any token, rather than an index that is none.
+                    chosen.set(0, if all.index == u32::MAX { 0 } else { all.index });
+                }
+            }
+            sync();
+            chosen.get(0)
+        }
+    }
+
+    /// Attention, and its result as the input.
+    #[inline(always)]
+    pub unsafe fn attend(&mut self, layer: u32) {
+        // SAFETY: as the caller promises.
+        unsafe { attend::attend(self, layer) }
+    }
+}

@@ -1,0 +1,227 @@
+//! How blocks that run at the same time give each other values, without fences and without a barrier of the grid.
+//!
+//! A fence waits for everything that a multiprocessor has under way, and the weights always are. So every word says
+//! itself whether it is the one that is waited for:
+//! - a **tagged** word is a value and the epoch it is of, written and read as one 64-bit word;
+//! - a **sum** is a 64-bit word that all contributions are added to: a fixed-point number in the low 56 bits, the
+//!   number of contributions in the high 8. It only grows: a reader takes the difference to what it read before.
+//!   Addition of integers does not depend on the order, so the sum is the same every time.
+//!
+//! A buffer may be used again when the epochs are some exchange apart that everybody takes part in, and each layer has
+//! two such.
+
+use cuda_std::atomic::{Atomic, Device, Ordering};
+use cuda_std::prelude::*;
+
+/// The value of a unit of a sum is `2^-32`.
+const FRACTION: f32 = 4_294_967_296.0;
+
+/// The largest contribution that is kept, `2^19`: 15 of them fit the 56 bits. A larger one, and what is no number,
+/// count as this.
+const LIMIT: f32 = 524_288.0;
+
+/// The most contributions to a sum.
+pub const MAX_CONTRIBUTIONS: u32 = 15;
+
+const COUNT_SHIFT: u32 = 56;
+
+/// Looks between two looks at the clock.
+const LOOKS: u32 = 256;
+
+/// What ends a wait that has no end.
+#[derive(Clone, Copy)]
+pub struct Watchdog {
+    /// Nanoseconds that a wait may take.
+    pub patience: u64,
+    /// Where the stuck block says so: its number and one, the epoch, and the exchange. Host memory, which a failed launch
+    /// leaves readable.
+    pub report: *mut u32,
+}
+
+/// The exchanges, as a report of a stuck one names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Exchange {
+    /// Queries, key and value, in a group.
+    Heads = 1,
+    /// The blocks' parts of the attention, in a group.
+    Attention = 2,
+    /// The output projection, over all blocks.
+    Output = 3,
+    /// The feed-forward network's hidden elements, in a group.
+    Hidden = 4,
+    /// The down projection, over all blocks.
+    Down = 5,
+    /// The best logits, over all blocks.
+    Best = 6,
+}
+
+/// A wait: what it is for, and when it began.
+struct Wait {
+    watchdog: Watchdog,
+    epoch: u32,
+    exchange: Exchange,
+    looks: u32,
+    since: u64,
+}
+
+impl Wait {
+    #[inline(always)]
+    fn new(watchdog: Watchdog, epoch: u32, exchange: Exchange) -> Self {
+        Self { watchdog, epoch, exchange, looks: 0, since: 0 }
+    }
+
+    /// After a look in vain.
+    #[inline(always)]
+    fn again(&mut self) {
+        self.looks += 1;
+        if self.looks.is_multiple_of(LOOKS) {
+            let now = thread::global_timer();
+            if self.since == 0 {
+                self.since = now;
+            } else if now - self.since > self.watchdog.patience {
+                self.give_up();
+            }
+        }
+    }
+
+    /// Tells the host and ends the launch.
+    #[cold]
+    fn give_up(&self) -> ! {
+        // SAFETY: the report has three words, as the launch promises.
+        unsafe {
+            global::store(self.watchdog.report.add(1), self.epoch);
+            global::store(self.watchdog.report.add(2), self.exchange as u32);
+            thread::system_fence();
+            global::store(self.watchdog.report, thread::block_idx_x() + 1);
+            thread::system_fence();
+        }
+        thread::trap()
+    }
+}
+
+/// Words that are written by one thread and read by many.
+#[derive(Clone, Copy)]
+pub struct Tagged {
+    words: *mut u64,
+    epoch: u32,
+    exchange: Exchange,
+    watchdog: Watchdog,
+}
+
+impl Tagged {
+    /// The words from `words` on, aligned to 16 bytes, in an epoch other than 0.
+    #[inline(always)]
+    pub fn new(words: *mut u64, epoch: u32, exchange: Exchange, watchdog: Watchdog) -> Self {
+        Self { words, epoch, exchange, watchdog }
+    }
+
+    /// Writes word `i`.
+    ///
+    /// # Safety
+    /// There must be such a word, and nobody else may write it in this epoch.
+    #[inline(always)]
+    pub unsafe fn set(self, i: usize, value: u32) {
+        let word = u64::from(self.epoch) << 32 | u64::from(value);
+        // SAFETY: as the caller promises.
+        unsafe { Atomic::<u64, Device>::from_ptr(self.words.add(i)) }.store(word, Ordering::Relaxed);
+    }
+
+    /// Words `i` and `i + 1`, as soon as both are of this epoch.
+    ///
+    /// # Safety
+    /// There must be such words, and `i` must be even.
+    #[inline(always)]
+    pub unsafe fn pair(self, i: usize) -> [u32; 2] {
+        let mut wait = Wait::new(self.watchdog, self.epoch, self.exchange);
+        loop {
+            // SAFETY: as the caller promises.
+            let pair = unsafe { &*self.words.add(i).cast::<[Atomic<u64, Device>; 2]>() };
+            let [a, b] = Atomic::load_pair(pair);
+            if (a >> 32) as u32 == self.epoch && (b >> 32) as u32 == self.epoch {
+                return [a as u32, b as u32];
+            }
+            wait.again();
+        }
+    }
+
+    /// Words `i` to `i + 3`, as soon as all are of this epoch.
+    ///
+    /// # Safety
+    /// There must be such words, and `i` must be even.
+    #[inline(always)]
+    pub unsafe fn four(self, i: usize) -> [u32; 4] {
+        let mut wait = Wait::new(self.watchdog, self.epoch, self.exchange);
+        loop {
+            // SAFETY: as the caller promises.
+            let [ab, cd] = unsafe { &*self.words.add(i).cast::<[[Atomic<u64, Device>; 2]; 2]>() };
+            let ([a, b], [c, d]) = (Atomic::load_pair(ab), Atomic::load_pair(cd));
+            let late = |word: u64| (word >> 32) as u32 ^ self.epoch;
+            if late(a) | late(b) | late(c) | late(d) == 0 {
+                return [a as u32, b as u32, c as u32, d as u32];
+            }
+            wait.again();
+        }
+    }
+}
+
+/// Sums over the groups.
+#[derive(Clone, Copy)]
+pub struct Sums {
+    /// The sums.
+    pub words: *mut u64,
+    /// Contributions to each.
+    pub contributions: u32,
+}
+
+impl Sums {
+    /// Contributes to sum `i`.
+    ///
+    /// # Safety
+    /// There must be such a sum, and this must be the group's one contribution.
+    #[inline(always)]
+    pub unsafe fn add(self, i: usize, value: f32) {
+        let value = if value.abs() < LIMIT { value } else { LIMIT.copysign(value) };
+        // SAFETY: the value is a number, and far inside the range.
+        let fixed = unsafe { (value * FRACTION).to_int_unchecked::<i64>() };
+        let word = (1u64 << COUNT_SHIFT).wrapping_add(fixed as u64);
+        // SAFETY: as the caller promises.
+        unsafe { Atomic::<u64, Device>::from_ptr(self.words.add(i)) }.add(word, Ordering::Relaxed);
+    }
+
+    /// What was added to sums `i` to `i + 3` since they were `before`, as soon as all contributions are there.
+    ///
+    /// # Safety
+    /// There must be such sums, and `i` must be even.
+    #[inline(always)]
+    pub unsafe fn four(
+        self,
+        i: usize,
+        before: &mut [u64; 4],
+        epoch: u32,
+        exchange: Exchange,
+        watchdog: Watchdog,
+    ) -> [f32; 4] {
+        let mut wait = Wait::new(watchdog, epoch, exchange);
+        loop {
+            // SAFETY: as the caller promises.
+            let [ab, cd] = unsafe { &*self.words.add(i).cast::<[[Atomic<u64, Device>; 2]; 2]>() };
+            let ([a, b], [c, d]) = (Atomic::load_pair(ab), Atomic::load_pair(cd));
+            let now = [a, b, c, d];
+            let (mut missing, mut values) = (0, [0.0; 4]);
+            for k in 0..4 {
+                let added = now[k].wrapping_sub(before[k]);
+                // The fraction may be negative: rounded to the nearest, the count is what it is.
+                let count = added.wrapping_add(1 << (COUNT_SHIFT - 1)) >> COUNT_SHIFT;
+                missing |= count as u32 ^ self.contributions;
+                let fixed = (added << (64 - COUNT_SHIFT)) as i64 >> (64 - COUNT_SHIFT);
+                values[k] = fixed as f32 * (1.0 / FRACTION);
+            }
+            if missing == 0 {
+                *before = now;
+                return values;
+            }
+            wait.again();
+        }
+    }
+}

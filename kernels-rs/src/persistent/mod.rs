@@ -1,0 +1,278 @@
+//! A whole token, and the next ones, in one launch: one block a multiprocessor, all of them at the same time.
+//!
+//! A launch costs microseconds, and the memory is idle while one ends and the next begins: so here the weights stream
+//! through a ring in shared memory ([`ring`]) that does not stop where the blocks wait for each other, and blocks
+//! exchange values without fences ([`exchange`]). [`plan`] divides the work, [`tile`] is what a warp multiplies at a
+//! time, [`block`] multiplies, [`attend`] is attention.
+//!
+//! From `sm_90` on, which has the copies that fill the ring. It is held against the same references as the kernels of
+//! the other engine.
+
+mod attend;
+mod block;
+mod exchange;
+pub mod plan;
+mod ring;
+pub mod tile;
+
+use cuda_std::prelude::*;
+
+pub use block::Exchanges;
+pub use exchange::{Exchange, MAX_CONTRIBUTIONS, Watchdog};
+
+use crate::argmax::Best;
+use crate::layout::Matrix;
+use block::{Block, at, segment};
+use plan::{CONSUMERS, Phase, Plan, Stream, WARPS, fixed};
+use ring::{Consumer, Producer, Ring};
+
+/// A model in device memory.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Weights {
+    /// The tiles: of each layer and of the head, each block's in the order of their use.
+    pub tiles: *const u8,
+    /// For each layer and for the head a [`plan::Stream`], in four words.
+    pub streams: *const U32x4,
+    /// The norms' weights: for each layer attention's and the feed-forward network's, and the output's.
+    pub norms: *const f32,
+    /// Of each layer's queries.
+    pub q_norms: *const f32,
+    /// Of each layer's keys.
+    pub k_norms: *const f32,
+    /// `[context][64]` of cosine and sine.
+    pub rope: *const F32x2,
+    /// The embedding.
+    pub embedding: Matrix,
+    /// `[layer][kv_head][context][128]`
+    pub keys: *mut f16,
+    /// `[layer][kv_head][context][128]`
+    pub values: *mut f16,
+}
+
+/// The tokens that a launch runs.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Tokens {
+    /// The tokens of the sequence; a chosen one is written behind the last.
+    pub ids: *mut u32,
+    /// The position of the first that is run.
+    pub start: u32,
+    /// How many are run.
+    pub count: u32,
+    /// Tokens of the sequence that are known: logits are computed only where the next one is not.
+    pub known: u32,
+    /// An epoch before those of this launch; a launch has as many as it runs layers.
+    pub epoch: u32,
+}
+
+/// What a block did when, in nanoseconds: for each phase of each layer and for the head, when its input was there and
+/// when its results were sent.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Profile {
+    /// `[block][phases][2]`, or null; the times are those of the last token that is run.
+    pub times: *mut u64,
+}
+
+/// Phases of a token that a profile has times of.
+pub const fn profile_phases(layers: u32) -> u32 {
+    5 * layers + 2
+}
+
+/// Runs tokens, and writes the logits after each whose successor is not known, and the best as that successor.
+///
+/// # Safety
+/// The launch is cooperative, of [`Plan::groups`] times [`Plan::blocks`] blocks of [`plan::THREADS`] threads with
+/// [`plan::Shared::bytes`] of dynamic shared memory. The weights are the plan's, packed as [`Plan::source`] says. The
+/// tokens are in the vocabulary, and their positions in the context. The exchanges' words are nobody else's, the sums
+/// zero, and the tagged words of earlier epochs.
+#[kernel(launch_bounds(544, 1))]
+#[allow(clippy::too_many_arguments)]
+pub unsafe fn decode(
+    plan: Plan,
+    weights: Weights,
+    exchanges: Exchanges,
+    tokens: Tokens,
+    logits: *mut f32,
+    patience: u64,
+    report: *mut u32,
+    profile: Profile,
+) {
+    let (thread, block) = (thread::thread_idx_x(), thread::block_idx_x());
+    let warp = warp::warp_id();
+    // SAFETY: as the caller promises, for the whole body.
+    unsafe {
+        let ring = Ring::new(&plan);
+        if thread == 0 {
+            ring.init();
+        }
+        let (group, rank) = (block / plan.blocks, block % plan.blocks);
+        let segments = at::<U32x4>(fixed::SEGMENTS, Phase::ALL.len() as u32);
+        let mut phase = Phase::Query;
+        loop {
+            if thread == 32 * phase as u32 {
+                let s = plan.segment(phase, group);
+                segments.set(phase as usize, U32x4([s.rows, s.blocks, s.together, s.tiles]));
+            }
+            if phase == Phase::Head {
+                break;
+            }
+            phase = phase.next();
+        }
+        let streams = at::<U32x4>(fixed::STREAMS, plan.layers + 1);
+        let mut layer = thread;
+        while layer <= plan.layers {
+            streams.set(layer as usize, global::load(weights.streams.add(layer as usize), ReadOnly));
+            layer += plan::THREADS;
+        }
+        let shared = plan.shared();
+        let seen = at::<u64>(shared.sums, (shared.residual - shared.sums) / 8);
+        let mut i = thread as usize;
+        while i < seen.len() {
+            seen.set(i, 0);
+            i += plan::THREADS as usize;
+        }
+        thread::sync_threads();
+        if warp == WARPS {
+            if thread == CONSUMERS {
+                produce(&plan, &weights, &tokens, ring, block, rank);
+            }
+            return;
+        }
+        let mut b = Block {
+            plan: &plan,
+            weights: &weights,
+            exchanges,
+            watchdog: Watchdog { patience, report },
+            shared,
+            tiles: Consumer::new(ring, warp),
+            group,
+            rank,
+            warp,
+            lane: warp::lane_id(),
+            thread,
+            turn: 0,
+            epoch: tokens.epoch,
+            position: tokens.start,
+            best: Best::NONE,
+            logits,
+        };
+        let mut token = global::load(tokens.ids.add(tokens.start as usize), L2);
+        let mut done = 0;
+        while done < tokens.count {
+            done += 1;
+            let times = if done == tokens.count { profile.times } else { core::ptr::null_mut() };
+            let next = b.position + 1;
+            let chosen = run(&mut b, token, next >= tokens.known, times);
+            if next >= tokens.known {
+                token = chosen;
+                if block == 0 && thread == 0 {
+                    global::store(tokens.ids.add(next as usize), chosen);
+                }
+            } else if done < tokens.count {
+                token = global::load(tokens.ids.add(next as usize), L2);
+            }
+            b.position = next;
+        }
+    }
+}
+
+/// Runs a token through the layers and, if that is asked for, the head; gives the best token.
+#[inline(always)]
+unsafe fn run(b: &mut Block<'_>, token: u32, head: bool, times: *mut u64) -> u32 {
+    let plan = b.plan;
+    let phases = profile_phases(plan.layers);
+    let mut clock = Clock { times, next: 0 };
+    if !times.is_null() {
+        // SAFETY: the profile has the times of all blocks.
+        clock.times = unsafe { times.add((thread::block_idx_x() * phases * 2) as usize) };
+    }
+    // SAFETY: as for the kernel.
+    unsafe {
+        b.embed(token);
+        let (mut layer, mut phase) = (0, Phase::Query);
+        b.epoch += 1;
+        loop {
+            match phase {
+                Phase::Query | Phase::GateUp | Phase::Head => b.normalise(layer, phase),
+                Phase::KeyValue => {}
+                Phase::Output => b.attend(layer),
+                Phase::Down => b.gather_hidden(),
+            }
+            clock.tick(b.thread);
+            if phase != Phase::Head || head {
+                b.multiply(layer, phase);
+            }
+            clock.tick(b.thread);
+            if phase == Phase::Head {
+                break;
+            }
+            if phase == Phase::Down {
+                layer += 1;
+                phase = if layer < plan.layers { Phase::Query } else { Phase::Head };
+                // The head's exchange is of an epoch of its own.
+                b.epoch += 1;
+            } else {
+                phase = phase.next();
+            }
+        }
+        let chosen = b.agree();
+        clock.tick(b.thread);
+        clock.tick(b.thread);
+        chosen
+    }
+}
+
+/// Writes times down, if anybody wants them.
+struct Clock {
+    times: *mut u64,
+    next: usize,
+}
+
+impl Clock {
+    #[inline(always)]
+    unsafe fn tick(&mut self, thread: u32) {
+        if !self.times.is_null() {
+            if thread == 0 {
+                // SAFETY: the profile has two times for each phase.
+                unsafe { global::store(self.times.add(self.next), thread::global_timer()) };
+            }
+            self.next += 1;
+        }
+    }
+}
+
+/// Asks for the block's tiles of all tokens, in the order in which they are multiplied.
+///
+/// # Safety
+/// One thread must call it.
+#[inline(always)]
+unsafe fn produce(plan: &Plan, weights: &Weights, tokens: &Tokens, ring: Ring, block: u32, rank: u32) {
+    // SAFETY: as for the kernel.
+    unsafe {
+        let values = rank >= plan.key_blocks();
+        let mut producer = Producer::new(ring);
+        let mut token = 0;
+        while token < tokens.count {
+            let head = tokens.start + token + 1 >= tokens.known;
+            let (mut layer, mut phase) = (0, Phase::Query);
+            let mut stream = Stream::of(layer);
+            producer.seek(weights.tiles.add(stream.start_of(block)));
+            while phase != Phase::Head || head {
+                producer.ask(segment(phase).tiles, stream.kind(phase, values).bytes());
+                match phase {
+                    Phase::Head => break,
+                    Phase::Down if layer + 1 < plan.layers => phase = Phase::Query,
+                    _ => phase = phase.next(),
+                }
+                if matches!(phase, Phase::Query | Phase::Head) {
+                    layer += 1;
+                    stream = Stream::of(layer);
+                    producer.seek(weights.tiles.add(stream.start_of(block)));
+                }
+            }
+            token += 1;
+        }
+    }
+}

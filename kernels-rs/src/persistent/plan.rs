@@ -1,0 +1,412 @@
+//! Which block does what: the division of a token's work that the host packs weights by and the kernel follows.
+//!
+//! The blocks are divided into groups, one for each KV head. A group computes its head's queries, key and value, its
+//! attention, and the part of the output projection that its heads' columns give; then its slice of the feed-forward
+//! network's hidden elements, and the part of the down projection that this slice gives. So only two vectors of a layer
+//! are sums over all blocks, and the rest is exchanged within a group.
+
+use cuda_std::prelude::*;
+
+use super::tile;
+
+/// Warps of a block that multiply.
+pub const WARPS: u32 = 16;
+
+/// Their threads.
+pub const CONSUMERS: u32 = WARPS * 32;
+
+/// Threads of a block: those, and the warp that asks for weights.
+pub const THREADS: u32 = CONSUMERS + 32;
+
+/// Warps whose tiles arrive together.
+pub const SLOT_WARPS: u32 = 8;
+
+/// Elements of a head.
+pub const HEAD: u32 = 128;
+
+/// The most layers there is room for in the table of kinds.
+pub const MAX_LAYERS: u32 = 128;
+
+/// The most slots there is room for in the table of barriers.
+pub const MAX_SLOTS: u32 = 32;
+
+/// Elements of a vector that the threads of a block hold at a time, four each.
+pub const STRIP: u32 = 4 * CONSUMERS;
+
+/// The longest residual stream.
+pub const MAX_HIDDEN: u32 = 2 * STRIP;
+
+/// Query heads that attention looks at together.
+pub const HEADS_TOGETHER: u32 = 2;
+
+/// Positions that a warp looks at together.
+pub const UNIT: u32 = 4;
+
+/// Positions below which another block of the group is not worth its share of the exchange.
+pub const SHORTEST_SPLIT: u32 = WARPS * UNIT;
+
+/// The matrices of a layer in the order of their use, and the head.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Phase {
+    /// The group's queries.
+    Query = 0,
+    /// The group's key, and in the other half of its blocks its value.
+    KeyValue = 1,
+    /// The group's columns of the output projection, all rows.
+    Output = 2,
+    /// The group's gate and up, row by row in turn.
+    GateUp = 3,
+    /// The group's columns of the down projection, all rows.
+    Down = 4,
+    /// The logits.
+    Head = 5,
+}
+
+impl Phase {
+    /// All of them: a layer's, and the head.
+    pub const ALL: [Self; 6] =
+        [Self::Query, Self::KeyValue, Self::Output, Self::GateUp, Self::Down, Self::Head];
+
+    /// The phase after this one in a layer.
+    #[inline(always)]
+    pub const fn next(self) -> Self {
+        match self {
+            Self::Query => Self::KeyValue,
+            Self::KeyValue => Self::Output,
+            Self::Output => Self::GateUp,
+            Self::GateUp => Self::Down,
+            Self::Down | Self::Head => Self::Head,
+        }
+    }
+}
+
+/// The sizes of a model, and of the grid that runs it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
+pub struct Plan {
+    /// Groups of blocks, which are KV heads.
+    pub groups: u32,
+    /// Blocks of a group; block `b` is number `b % blocks` of group `b / blocks`.
+    pub blocks: u32,
+    /// Layers.
+    pub layers: u32,
+    /// Elements of the residual stream.
+    pub hidden: u32,
+    /// Query heads of a KV head.
+    pub heads: u32,
+    /// Hidden elements of the feed-forward network.
+    pub ffn: u32,
+    /// Tokens of the vocabulary.
+    pub vocab: u32,
+    /// Positions of the cache.
+    pub context: u32,
+    /// Added to the mean of squares.
+    pub eps: f32,
+    /// Slots of the ring, an even number.
+    pub slots: u32,
+    /// Bytes of a slot: 8 of the largest tiles.
+    pub slot_bytes: u32,
+    /// Slots that a block has asked for and not received, at most: what is more queues before its exchanges.
+    pub in_flight: u32,
+}
+
+/// What a warp does in a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Segment {
+    /// Rows of a warp; the last warps' may be beyond the matrix.
+    pub rows: u32,
+    /// Blocks of 256 weights in a row.
+    pub blocks: u32,
+    /// A tile has parts of `1 << together` rows.
+    pub together: u32,
+    /// Tiles of a warp.
+    pub tiles: u32,
+}
+
+impl Segment {
+    /// The division of `rows` rows that takes the fewest tiles.
+    #[inline(always)]
+    pub const fn of(rows: u32, blocks: u32) -> Self {
+        let mut best = Self { rows, blocks, together: 0, tiles: u32::MAX };
+        let mut together = 0;
+        while together <= 3 {
+            // Shifts, as a GPU divides slowly.
+            let sets = (rows + (1 << together) - 1) >> together;
+            let tiles = sets * (((blocks << together) + 7) >> 3);
+            if tiles < best.tiles {
+                best = Self { rows, blocks, together, tiles };
+            }
+            together += 1;
+        }
+        best
+    }
+
+    /// Lanes' quads that share a row.
+    #[inline(always)]
+    pub const fn quads(&self) -> u32 {
+        tile::BLOCKS as u32 >> self.together
+    }
+
+    /// Tiles after which a set of rows is complete.
+    #[inline(always)]
+    pub const fn steps(&self) -> u32 {
+        (self.blocks + self.quads() - 1) >> (3 - self.together)
+    }
+}
+
+/// The tiles of a layer, or of the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// The tiles' kinds, [`tile::KIND_BITS`] each: q, k, v, o, gate and up, down; or the head's.
+    pub kinds: u32,
+    /// Where the first block's begin, in units of 16 bytes.
+    pub start: u32,
+    /// From one block's to the next one's, in units of 16 bytes.
+    pub stride: u32,
+}
+
+impl Stream {
+    /// The field of [`kinds`](Self::kinds) that a phase has. `values`: the block is one of those that compute the
+    /// group's value.
+    #[inline(always)]
+    pub const fn field(phase: Phase, values: bool) -> u32 {
+        match phase {
+            Phase::Query | Phase::Head => 0,
+            Phase::KeyValue => 1 + values as u32,
+            Phase::Output => 3,
+            Phase::GateUp => 4,
+            Phase::Down => 5,
+        }
+    }
+
+    /// The stream of a layer, or of the head behind the last, from the table in shared memory.
+    ///
+    /// # Safety
+    /// The table must be complete.
+    #[inline(always)]
+    pub(super) unsafe fn of(layer: u32) -> Self {
+        // SAFETY: as the caller promises.
+        let U32x4([kinds, start, stride, _]) =
+            unsafe { super::block::at::<U32x4>(fixed::STREAMS, layer + 1).get(layer as usize) };
+        Self { kinds, start, stride }
+    }
+
+    /// The kind of a block's tiles.
+    #[inline(always)]
+    pub const fn kind(self, phase: Phase, values: bool) -> tile::Code {
+        tile::Code(self.kinds >> (tile::KIND_BITS * Self::field(phase, values)) & ((1 << tile::KIND_BITS) - 1))
+    }
+
+    /// Where a block's tiles begin, in bytes.
+    #[inline(always)]
+    pub const fn start_of(self, block: u32) -> usize {
+        (self.start as usize + (block * self.stride) as usize) * 16
+    }
+}
+
+/// Where things lie in a block's dynamic shared memory, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Shared {
+    /// Two vectors of activations' codes, in turns: the first.
+    pub codes: u32,
+    /// Bytes of such a vector.
+    pub vector: u32,
+    /// What each sum was when it was read last: `u64`.
+    pub sums: u32,
+    /// The residual stream: `f32`.
+    pub residual: u32,
+    /// Queries, key and value: `f32`.
+    pub heads: u32,
+    /// The warps' results of attention: `f32`.
+    pub partials: u32,
+    /// The result of attention: `f32`.
+    pub attended: u32,
+    /// The ring.
+    pub ring: u32,
+    /// All of it.
+    pub bytes: u32,
+}
+
+/// Where that lies which does not depend on the model.
+pub mod fixed {
+    use super::{MAX_LAYERS, MAX_SLOTS, WARPS};
+
+    /// A slot's barrier for the copy.
+    pub const FULL: u32 = 0;
+    /// A slot's barrier for its readers.
+    pub const EMPTY: u32 = FULL + MAX_SLOTS * 8;
+    /// The segments of all phases.
+    pub const SEGMENTS: u32 = EMPTY + MAX_SLOTS * 8;
+    /// Each layer's stream and the head's.
+    pub const STREAMS: u32 = SEGMENTS + 6 * 16;
+    /// Sums of squares of each warp, for two vectors in turns.
+    pub const NORMS: u32 = STREAMS + (MAX_LAYERS + 1) * 16;
+    /// Each warp's best logit.
+    pub const BEST: u32 = NORMS + 2 * WARPS * 4;
+    /// The token that was chosen.
+    pub const TOKEN: u32 = BEST + WARPS * 8;
+    /// The end.
+    pub const END: u32 = (TOKEN + 4).next_multiple_of(128);
+}
+
+impl Plan {
+    /// Blocks of 256 hidden elements of a group, and those of the groups before it.
+    #[inline(always)]
+    pub const fn slice(&self, group: u32) -> (u32, u32) {
+        let all = self.ffn / tile::BLOCK as u32;
+        let first = group * all / self.groups;
+        ((group + 1) * all / self.groups - first, first)
+    }
+
+    /// The largest slice of a group, in blocks of 256.
+    #[inline(always)]
+    pub const fn largest_slice(&self) -> u32 {
+        (self.ffn / tile::BLOCK as u32).div_ceil(self.groups)
+    }
+
+    /// Warps of a group.
+    #[inline(always)]
+    pub const fn warps(&self) -> u32 {
+        self.blocks * WARPS
+    }
+
+    /// Blocks of a group that compute its key; the others compute its value.
+    #[inline(always)]
+    pub const fn key_blocks(&self) -> u32 {
+        self.blocks / 2
+    }
+
+    /// What the warps of a group do in a phase.
+    #[inline(always)]
+    pub const fn segment(&self, phase: Phase, group: u32) -> Segment {
+        let hidden = self.hidden / tile::BLOCK as u32;
+        match phase {
+            Phase::Query => Segment::of((self.heads * HEAD).div_ceil(self.warps()), hidden),
+            Phase::KeyValue => Segment::of(HEAD.div_ceil(self.key_blocks() * WARPS), hidden),
+            Phase::Output => {
+                Segment::of(self.hidden.div_ceil(self.warps()), self.heads * HEAD / tile::BLOCK as u32)
+            }
+            Phase::GateUp => {
+                let elements = self.slice(group).0 * tile::BLOCK as u32;
+                Segment::of(2 * elements.div_ceil(self.warps()), hidden)
+            }
+            Phase::Down => Segment::of(self.hidden.div_ceil(self.warps()), self.slice(group).0),
+            Phase::Head => Segment::of(self.vocab.div_ceil(self.groups * self.warps()), hidden),
+        }
+    }
+
+    /// Words of a group's queries, key and value.
+    #[inline(always)]
+    pub const fn head_words(&self) -> u32 {
+        (self.heads + 2) * HEAD
+    }
+
+    /// Words of a block's part of the attention: the elements, the largest score and the sum of weights of each head.
+    #[inline(always)]
+    pub const fn partial_words(&self) -> u32 {
+        self.heads * (HEAD + 2)
+    }
+
+    /// Where things lie in shared memory.
+    #[inline(always)]
+    pub const fn shared(&self) -> Shared {
+        let strips = self.hidden.div_ceil(STRIP);
+        let mut widest = self.hidden;
+        let attended_len = self.heads * HEAD;
+        let slice = self.largest_slice() * tile::BLOCK as u32;
+        if attended_len > widest {
+            widest = attended_len;
+        }
+        if slice > widest {
+            widest = slice;
+        }
+        let vector = crate::activation::shared_bytes(widest as usize).next_multiple_of(16) as u32;
+        let codes = fixed::END;
+        let sums = codes + 2 * vector;
+        let residual = sums + 2 * strips * STRIP * 8;
+        let heads = residual + strips * STRIP * 4;
+        let partials = heads + self.head_words() * 4;
+        let attended = partials + WARPS * HEADS_TOGETHER * PARTIAL_STRIDE * 4;
+        let ring = (attended + attended_len * 4).next_multiple_of(128);
+        let bytes = ring + self.slots * self.slot_bytes;
+        Shared { codes, vector, sums, residual, heads, partials, attended, ring, bytes }
+    }
+}
+
+/// Floats of a warp's result of attention for a head: the elements, the largest score, the sum of weights, padding.
+pub const PARTIAL_STRIDE: u32 = HEAD + 4;
+
+/// A matrix of the model, as a tile's blocks name it.
+#[cfg(not(target_arch = "nvptx64"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Queries.
+    Q,
+    /// Keys.
+    K,
+    /// Values.
+    V,
+    /// The output projection.
+    O,
+    /// Gate.
+    Gate,
+    /// Up.
+    Up,
+    /// Down.
+    Down,
+    /// The logits.
+    Head,
+}
+
+#[cfg(not(target_arch = "nvptx64"))]
+impl Plan {
+    /// The matrix, row and block of 256 that quad `quad` of a warp's tile has; none beyond the matrix.
+    pub fn source(
+        &self,
+        phase: Phase,
+        (group, rank, warp): (u32, u32, u32),
+        tile: u32,
+        quad: u32,
+    ) -> Option<(Source, u32, u32)> {
+        let s = self.segment(phase, group);
+        let row = tile / s.steps() * (1 << s.together) + quad / s.quads();
+        let block = tile % s.steps() * s.quads() + quad % s.quads();
+        if row >= s.rows || block >= s.blocks {
+            return None;
+        }
+        let below = |row: u32, rows: u32| (row < rows).then_some(row);
+        let worker = rank * WARPS + warp;
+        let row_of = |worker: u32| worker * s.rows + row;
+        let (_, slice) = self.slice(group);
+        Some(match phase {
+            Phase::Query => {
+                let rows = self.heads * HEAD;
+                (Source::Q, group * rows + below(row_of(worker), rows)?, block)
+            }
+            Phase::KeyValue if rank < self.key_blocks() => {
+                (Source::K, group * HEAD + below(row_of(worker), HEAD)?, block)
+            }
+            Phase::KeyValue => {
+                let worker = worker - self.key_blocks() * WARPS;
+                (Source::V, group * HEAD + below(row_of(worker), HEAD)?, block)
+            }
+            Phase::Output => {
+                let first = group * self.heads * HEAD / tile::BLOCK as u32;
+                (Source::O, below(row_of(worker), self.hidden)?, first + block)
+            }
+            Phase::GateUp => {
+                let elements = self.slice(group).0 * tile::BLOCK as u32;
+                let element = below(row_of(worker) / 2, elements)?;
+                let which = if row % 2 == 0 { Source::Gate } else { Source::Up };
+                (which, slice * tile::BLOCK as u32 + element, block)
+            }
+            Phase::Down => (Source::Down, below(row_of(worker), self.hidden)?, slice + block),
+            Phase::Head => {
+                let worker = group * self.warps() + worker;
+                (Source::Head, below(row_of(worker), self.vocab)?, block)
+            }
+        })
+    }
+}

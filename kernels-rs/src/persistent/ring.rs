@@ -1,0 +1,175 @@
+//! The ring of weights in shared memory: one warp asks for tiles far ahead, the others take them as they need them.
+//!
+//! A block's weights are one stream in the order of their use, so that asking for the next ones needs to know their
+//! number and nothing else: it does not stop where the others wait for an exchange. A slot takes the tiles of 8 warps;
+//! half of the warps use the even slots and half the odd ones.
+
+use cuda_std::copy_async::{MBarrier, bulk};
+use cuda_std::prelude::*;
+
+use super::block::at;
+use super::plan::{Plan, SLOT_WARPS, WARPS, fixed};
+
+/// A place in the ring, and how often it was there: the parity of its barriers' phases.
+#[derive(Clone, Copy)]
+pub struct Cursor {
+    slot: u32,
+    parity: u32,
+}
+
+impl Cursor {
+    #[inline(always)]
+    const fn at(slot: u32) -> Self {
+        Self { slot, parity: 0 }
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, by: u32, slots: u32) {
+        self.slot += by;
+        if self.slot >= slots {
+            self.slot -= slots;
+            self.parity ^= 1;
+        }
+    }
+}
+
+/// The ring's memory and barriers.
+#[derive(Clone, Copy)]
+pub struct Ring {
+    full: shared::Slice<u64>,
+    empty: shared::Slice<u64>,
+    tiles: shared::Slice<u8>,
+    slots: u32,
+    slot_bytes: u32,
+    in_flight: u32,
+}
+
+impl Ring {
+    /// The ring of a plan.
+    ///
+    /// # Safety
+    /// The launch must have asked for the plan's shared memory.
+    #[inline(always)]
+    pub unsafe fn new(plan: &Plan) -> Self {
+                // SAFETY: as the caller promises.
+        unsafe {
+            Self {
+                full: at(fixed::FULL, plan.slots),
+                empty: at(fixed::EMPTY, plan.slots),
+                tiles: at(plan.shared().ring, plan.slots * plan.slot_bytes),
+                slots: plan.slots,
+                slot_bytes: plan.slot_bytes,
+                in_flight: plan.in_flight,
+            }
+        }
+    }
+
+    /// Prepares the barriers. A barrier of the block must follow.
+    ///
+    /// # Safety
+    /// One thread must call it.
+    #[inline(always)]
+    pub unsafe fn init(self) {
+        // SAFETY: the barriers' words are nobody else's.
+        unsafe {
+            let mut slot = 0;
+            while slot < self.slots as usize {
+                MBarrier::at(self.full, slot).init(1);
+                MBarrier::at(self.empty, slot).init(SLOT_WARPS);
+                slot += 1;
+            }
+        }
+        MBarrier::publish();
+    }
+}
+
+/// The side that asks.
+pub struct Producer {
+    ring: Ring,
+    next: Cursor,
+    /// The oldest slot that may be on its way.
+    landing: Cursor,
+    asked: u32,
+    from: *const u8,
+}
+
+impl Producer {
+    /// Begins at the start of the ring.
+    #[inline(always)]
+    pub fn new(ring: Ring) -> Self {
+        Self { ring, next: Cursor::at(0), landing: Cursor::at(0), asked: 0, from: core::ptr::null() }
+    }
+
+    /// Goes on at another place of the stream.
+    #[inline(always)]
+    pub fn seek(&mut self, from: *const u8) {
+        self.from = from;
+    }
+
+    /// Asks for `tiles` tiles of `bytes` bytes for every warp.
+    ///
+    /// # Safety
+    /// One thread must call it, and the stream must have them.
+    #[inline(always)]
+    pub unsafe fn ask(&mut self, tiles: u32, bytes: u32) {
+        let ring = self.ring;
+        let bytes = bytes * SLOT_WARPS;
+        let mut left = tiles * (WARPS / SLOT_WARPS);
+        while left > 0 {
+            let slot = self.next.slot as usize;
+            // SAFETY: the barriers are initialised; the slot's readers are done with it when its barrier says so.
+            unsafe {
+                MBarrier::at(ring.empty, slot).wait(self.next.parity ^ 1);
+                if self.asked >= ring.in_flight {
+                    MBarrier::at(ring.full, self.landing.slot as usize).wait(self.landing.parity);
+                    self.landing.advance(1, ring.slots);
+                }
+                let full = MBarrier::at(ring.full, slot);
+                full.arrive_and_expect(bytes);
+                bulk(ring.tiles.from(slot * ring.slot_bytes as usize), self.from, bytes, full);
+                self.from = self.from.add(bytes as usize);
+            }
+            self.asked += 1;
+            self.next.advance(1, ring.slots);
+            left -= 1;
+        }
+    }
+}
+
+/// The side of a warp that takes.
+pub struct Consumer {
+    ring: Ring,
+    next: Cursor,
+    /// The warp's place in its slots.
+    place: u32,
+}
+
+impl Consumer {
+    /// Begins at the first tile of `warp`.
+    #[inline(always)]
+    pub fn new(ring: Ring, warp: u32) -> Self {
+        Self { ring, next: Cursor::at(warp / SLOT_WARPS), place: warp % SLOT_WARPS }
+    }
+
+    /// Takes the next tile, of `bytes` bytes: waits for it, and gives its place back when `load` has read it.
+    ///
+    /// # Safety
+    /// All lanes must call it, and the producer must have been told to ask for a tile of that size.
+    #[inline(always)]
+    pub unsafe fn take<T>(&mut self, bytes: u32, load: impl FnOnce(shared::Slice<u8>) -> T) -> T {
+        let ring = self.ring;
+        let slot = self.next.slot as usize;
+        // SAFETY: the barriers are initialised; the tile has landed when the barrier says so.
+        unsafe {
+            MBarrier::at(ring.full, slot).wait(self.next.parity);
+            let start = slot * ring.slot_bytes as usize + (self.place * bytes) as usize;
+            let loaded = load(ring.tiles.from(start));
+            warp::sync_warp(warp::ALL);
+            if warp::lane_id() == 0 {
+                MBarrier::at(ring.empty, slot).arrive();
+            }
+            self.next.advance(WARPS / SLOT_WARPS, ring.slots);
+            loaded
+        }
+    }
+}
