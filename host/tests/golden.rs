@@ -45,7 +45,7 @@ fn fixture(name: &str) -> PathBuf {
 fn load(name: &str, activations: Activations) -> (Decoder, Golden) {
     let file = GgufFile::open(&fixture(&format!("{name}.gguf"))).expect("the fixture opens");
     let model = Model::from_gguf(&file).expect("the fixture is a model");
-    let options = DecoderOptions { context: Some(1100), activations };
+    let options = DecoderOptions { context: Some(1100), activations, ..DecoderOptions::default() };
     let decoder =
         Decoder::load(machine::device(), &model, &options, &mut |_, _| {}).expect("the fixture loads");
     let golden = std::fs::read(fixture(&format!("{name}.golden.json"))).expect("the golden values are there");

@@ -7,6 +7,7 @@ mod golden;
 mod kernels;
 mod machine;
 mod model;
+mod persistent;
 mod quant;
 mod random;
 mod raw_gguf;

@@ -62,10 +62,12 @@ impl Best {
     #[inline(always)]
     pub(crate) fn of_warp(self) -> Self {
         let mut best = self;
-        for lanes in [16, 8, 4, 2, 1] {
+        let mut lanes = 16;
+        while lanes > 0 {
             let value = warp::shuffle_xor_f32(warp::ALL, best.value, lanes);
             let index = warp::shuffle_xor(warp::ALL, best.index, lanes);
             best = best.or(Self { value, index });
+            lanes /= 2;
         }
         best
     }

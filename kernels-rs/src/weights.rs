@@ -6,6 +6,7 @@ use cuda_std::prelude::*;
 
 use crate::activation::Quantized;
 use crate::layout::{CHUNK, Kind, Matrix};
+use crate::persistent::tile;
 
 /// 64 weights of a row.
 pub trait Chunk: Copy {
@@ -30,6 +31,9 @@ pub trait IntegerChunk: Chunk {
 
 /// A chunk that is a lane's part of a tile in shared memory: see [`persistent::tile`](crate::persistent::tile).
 pub trait TileChunk: IntegerChunk {
+    /// Bytes of a tile.
+    const TILE_BYTES: u32 = tile::bytes(Self::KIND).expect("a kind that tiles are made of");
+
     /// Loads the chunk of `lane`.
     ///
     /// # Safety

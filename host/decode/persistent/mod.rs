@@ -233,6 +233,7 @@ impl Persistent {
         let (weights, words) = (&self.weights, &self.exchange);
         let args = decode::Args {
             plan,
+            shared: plan.shared(),
             weights: Weights {
                 tiles: weights.tiles.as_ptr().as_host(),
                 streams: weights.streams.as_ptr().cast().as_host(),

@@ -7,7 +7,7 @@
 
 use cuda_std::prelude::*;
 
-use super::block::{Block, at, sync};
+use super::block::{Block, sync};
 use super::exchange::{Exchange, Tagged};
 use super::plan::{CONSUMERS, HEAD, HEADS_TOGETHER, PARTIAL_STRIDE, SHORTEST_SPLIT, UNIT, WARPS};
 
@@ -59,7 +59,7 @@ pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
         sync();
         let cols = plan.heads * HEAD;
         let vector = b.next_vector(cols);
-        let attended = at::<F32x4>(b.shared.attended, cols / 4);
+        let attended = b.at::<F32x4>(b.shared.attended, cols / 4);
         let mut i = b.thread;
         // Whole warps: a head's elements are those of one.
         while i < cols / 4 {
@@ -77,7 +77,7 @@ unsafe fn prepare(b: &Block<'_>, layer: u32, cache: Cache) {
     let plan = b.plan;
     // SAFETY: as the plan says; a warp uses elements of its own.
     unsafe {
-        let heads = at::<F32x2>(b.shared.heads, plan.head_words() / 2);
+        let heads = b.at::<F32x2>(b.shared.heads, plan.head_words() / 2);
         let words = b.head_words();
         let half = (HEAD / 2) as usize;
         // Elements `i`, `i + 1` and their partners half a head further on.
@@ -107,19 +107,25 @@ unsafe fn prepare(b: &Block<'_>, layer: u32, cache: Cache) {
                 high = [x2 * cos0 + x0 * sin0, x3 * cos1 + x1 * sin1];
             }
             if h >= plan.heads {
-                // As the cache holds them, here too.
-                let (l, g) = (low.map(half::f32_to_f16), high.map(half::f32_to_f16));
+                // As the cache holds them, here too: half as long as the queries.
+                let pair = |p: [f32; 2]| {
+                    let [a, b] = p.map(half::f32_to_f16);
+                    u32::from(a.to_bits()) | u32::from(b.to_bits()) << 16
+                };
+                let (low, high) = (pair(low), pair(high));
                 if b.rank == 0 {
                     let to = if is_key { cache.keys } else { cache.values };
                     let to = to.add((b.position * HEAD) as usize + i).cast::<u32>();
-                    let pair = |p: [f16; 2]| u32::from(p[0].to_bits()) | u32::from(p[1].to_bits()) << 16;
-                    global::store(to, pair(l));
-                    global::store(to.add(half / 2), pair(g));
+                    global::store(to, low);
+                    global::store(to.add(half / 2), high);
                 }
-                (low, high) = (l.map(half::f16_to_f32), g.map(half::f16_to_f32));
+                let row = heads.cast::<u32>();
+                row.set(first + i / 2, low);
+                row.set(first + (half + i) / 2, high);
+            } else {
+                heads.set((first + i) / 2, F32x2(low));
+                heads.set((first + half + i) / 2, F32x2(high));
             }
-            heads.set((first + i) / 2, F32x2(low));
-            heads.set((first + half + i) / 2, F32x2(high));
             h += WARPS;
         }
     }
@@ -145,7 +151,7 @@ unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32) 
     let mut running = [Running { max: LOWEST, sum: 0.0, value: [0.0; PER_LANE] }; TOGETHER];
     // SAFETY: as the plan says.
     unsafe {
-        let heads = at::<F32x4>(b.shared.heads, plan.head_words() / 4);
+        let heads = b.at::<F32x4>(b.shared.heads, plan.head_words() / 4);
         let head_of = |h: usize| ((head + h as u32).min(plan.heads - 1) * HEAD / 4) as usize;
         let mut unit = split + splits * b.warp;
         // A warp without positions looks once too, in vain.
@@ -153,29 +159,23 @@ unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32) 
             let p = unit * UNIT + slot;
             // The new position, and those beyond, are not read from the cache.
             let row = (p.min(b.position.max(1) - 1) * HEAD) as usize;
-            let (keys, values) = (lane_of(cache.keys.add(row), sub), lane_of(cache.values.add(row), sub));
-            let mut key = [0.0f32; PER_LANE];
-            let mut value = [0.0f32; PER_LANE];
-            unpack(keys, &mut key);
-            unpack(values, &mut value);
+            let (mut keys, mut values) =
+                (lane_of(cache.keys.add(row), sub), lane_of(cache.values.add(row), sub));
             if p == b.position {
-                for q in 0..4 {
-                    let i = 16 * (q / 2) + 2 * sub + q % 2;
-                    let F32x4(k) = heads.get((plan.heads * HEAD / 4) as usize + i);
-                    let F32x4(v) = heads.get(((plan.heads + 1) * HEAD / 4) as usize + i);
-                    for e in 0..4 {
-                        key[4 * q + e] = k[e];
-                        value[4 * q + e] = v[e];
-                    }
-                }
+                let rows = heads.cast::<U32x4>();
+                let (key, value) = ((plan.heads * HEAD / 4) as usize, ((plan.heads + 1) * HEAD / 4) as usize);
+                keys = [rows.get(key + sub), rows.get(key + 8 + sub)];
+                values = [rows.get(value + sub), rows.get(value + 8 + sub)];
             }
             for h in 0..TOGETHER {
                 let r = &mut running[h];
                 let mut dot = 0.0f32;
                 for q in 0..4 {
                     let F32x4(x) = heads.get(head_of(h) + 16 * (q / 2) + 2 * sub + q % 2);
-                    for e in 0..4 {
-                        dot = x[e].mul_add(key[4 * q + e], dot);
+                    for e in 0..2 {
+                        let k = half::f16x2_to_f32(keys[q / 2].0[2 * (q % 2) + e]);
+                        dot = x[2 * e].mul_add(k[0], dot);
+                        dot = x[2 * e + 1].mul_add(k[1], dot);
                     }
                 }
                 dot += warp::shuffle_xor_f32(warp::ALL, dot, 1);
@@ -187,8 +187,10 @@ unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32) 
                 let weight = float::fast_exp2(score - max);
                 r.max = max;
                 r.sum = r.sum.mul_add(shrink, weight);
-                for e in 0..PER_LANE {
-                    r.value[e] = weight.mul_add(value[e], r.value[e] * shrink);
+                for e in 0..PER_LANE / 2 {
+                    let v = half::f16x2_to_f32(values[e / 4].0[e % 4]);
+                    r.value[2 * e] = weight.mul_add(v[0], r.value[2 * e] * shrink);
+                    r.value[2 * e + 1] = weight.mul_add(v[1], r.value[2 * e + 1] * shrink);
                 }
             }
             unit += splits * WARPS;
@@ -196,7 +198,7 @@ unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32) 
                 break;
             }
         }
-        let results = at::<F32x4>(b.shared.partials, WARPS * HEADS_TOGETHER * PARTIAL_STRIDE / 4);
+        let results = b.at::<F32x4>(b.shared.partials, WARPS * HEADS_TOGETHER * PARTIAL_STRIDE / 4);
         for h in 0..TOGETHER {
             let merged = merge_slots(running[h], b.lane);
             let base = ((b.warp * HEADS_TOGETHER) as usize + h) * (PARTIAL_STRIDE / 4) as usize;
@@ -222,17 +224,6 @@ unsafe fn lane_of(row: *const f16, sub: usize) -> [U32x4; 2] {
             global::load(row.add(8 * sub).cast::<U32x4>(), L2),
             global::load(row.add((HEAD / 2) as usize + 8 * sub).cast::<U32x4>(), L2),
         ]
-    }
-}
-
-#[inline(always)]
-fn unpack(words: [U32x4; 2], to: &mut [f32; PER_LANE]) {
-    for half in 0..2 {
-        for w in 0..4 {
-            let [a, b] = half::f16x2_to_f32(words[half].0[w]);
-            to[8 * half + 2 * w] = a;
-            to[8 * half + 2 * w + 1] = b;
-        }
     }
 }
 
@@ -322,7 +313,7 @@ unsafe fn merge_blocks(b: &Block<'_>, splits: u32) {
     let plan = b.plan;
     // SAFETY: as the plan says.
     unsafe {
-        let attended = at::<F32x2>(b.shared.attended, plan.heads * HEAD / 2);
+        let attended = b.at::<F32x2>(b.shared.attended, plan.heads * HEAD / 2);
         let mut i = b.thread;
         while i < plan.heads * HEAD / 2 {
             let (head, pair) = (i / (HEAD / 2), i % (HEAD / 2));

@@ -5,13 +5,14 @@ use cuda_std::prelude::*;
 use super::Weights;
 use super::attend;
 use super::exchange::{Exchange, Sums, Tagged, Watchdog};
-use super::plan::{CONSUMERS, HEAD, Phase, Plan, STRIP, Segment, Shared, Stream, WARPS, fixed};
-use super::ring::Consumer;
-use super::tile::{BLOCK, Chunk};
+use super::plan::{CONSUMERS, HEAD, Job, Phase, Plan, STRIP, Segment, Shared, Stream, WARPS, fixed};
+use super::ring::{Consumer, Ring};
+use super::tile::{BLOCK, Code};
 use crate::activation::{Quantized, Vector};
 use crate::argmax::Best;
 use crate::layout::{Kind, Matrix};
 use crate::swiglu::silu;
+use crate::weights::{Q4K, Q6K, Q8_0, TileChunk};
 
 /// The barrier of the threads that multiply.
 const BARRIER: u32 = 1;
@@ -37,16 +38,19 @@ pub(super) unsafe fn at<T: Plain>(offset: u32, len: u32) -> shared::Slice<T> {
     unsafe { shared::Slice::dynamic(offset as usize, len as usize) }
 }
 
-/// What a warp of the block does in a phase, from the table in shared memory.
+/// What the block does in a phase, from the table in shared memory.
 ///
 /// # Safety
 /// The table must be complete.
 #[inline(always)]
-pub(super) unsafe fn segment(phase: Phase) -> Segment {
-    // SAFETY: the table has an entry for each phase.
-    let U32x4([rows, blocks, together, tiles]) =
-        unsafe { at::<U32x4>(fixed::SEGMENTS, Phase::ALL.len() as u32).get(phase as usize) };
-    Segment { rows, blocks, together, tiles }
+pub(super) unsafe fn job(phase: Phase) -> Job {
+    // SAFETY: the table has two entries for each phase.
+    unsafe {
+        let table = at::<U32x4>(fixed::JOBS, 2 * Phase::ALL.len() as u32);
+        let U32x4([rows, blocks, together, tiles]) = table.get(2 * phase as usize);
+        let U32x4([first, limit, ..]) = table.get(2 * phase as usize + 1);
+        Job { segment: Segment { rows, blocks, together, tiles }, first, limit }
+    }
 }
 
 /// Where the exchanges' words and the results are, in global memory.
@@ -89,17 +93,23 @@ unsafe fn embed(data: *const u8, kind: Kind, rows: u32, cols: u32, token: u32, t
 
 /// What the threads that multiply know.
 pub struct Block<'a> {
-    pub plan: &'a Plan,
+    /// The plan as the launch has it.
+    pub given: &'a Plan,
+    /// The plan, of which the compiler does not know that it is always the same: see [`refresh`](Self::refresh).
+    pub plan: Plan,
     pub weights: &'a Weights,
     pub exchanges: Exchanges,
     pub watchdog: Watchdog,
     pub shared: Shared,
     pub tiles: Consumer,
+    pub ring: Ring,
     pub group: u32,
     pub rank: u32,
     pub warp: u32,
     pub lane: u32,
     pub thread: u32,
+    /// Zero, of which the compiler does not know it: see [`refresh`](Self::refresh).
+    pub zero: u32,
     /// Which of the two vectors of codes is the input.
     pub turn: u32,
     /// Different for each layer of each token.
@@ -112,6 +122,36 @@ pub struct Block<'a> {
 }
 
 impl Block<'_> {
+    /// Before a phase: addresses are computed in the phase that uses them, rather than kept in registers and in local
+    /// memory throughout.
+    #[inline(always)]
+    pub fn refresh(&mut self) {
+        self.zero = misc::opaque(0);
+        self.plan = Plan {
+            hidden: misc::opaque(self.given.hidden),
+            heads: misc::opaque(self.given.heads),
+            blocks: misc::opaque(self.given.blocks),
+            ffn: misc::opaque(self.given.ffn),
+            context: misc::opaque(self.given.context),
+            ..*self.given
+        };
+        self.thread = misc::opaque(thread::thread_idx_x());
+        self.lane = self.thread % 32;
+        self.warp = self.thread / 32;
+        self.group = misc::opaque(self.group);
+        self.rank = misc::opaque(self.rank);
+    }
+
+    /// `len` elements of the dynamic shared memory, `offset` bytes from its start.
+    ///
+    /// # Safety
+    /// As for [`shared::Slice::dynamic`].
+    #[inline(always)]
+    pub(super) unsafe fn at<T: Plain>(&self, offset: u32, len: u32) -> shared::Slice<T> {
+        // SAFETY: as the caller promises.
+        unsafe { at(offset + self.zero, len) }
+    }
+
     /// A vector of codes, the next in turn.
     ///
     /// The one before may still be read by slower warps; they have all left the one before that, since they met at
@@ -126,7 +166,7 @@ impl Block<'_> {
     /// The vector of codes in turn.
     #[inline(always)]
     unsafe fn vector(&self, cols: u32) -> Vector {
-        let offset = self.shared.codes + self.turn * self.shared.vector;
+        let offset = self.shared.codes + self.turn * self.shared.vector + self.zero;
         // SAFETY: the launch has the plan's shared memory.
         unsafe { Vector::at(offset as usize, cols as usize) }
     }
@@ -135,7 +175,7 @@ impl Block<'_> {
     #[inline(always)]
     pub(super) unsafe fn floats(&self, offset: u32, len: u32) -> shared::Slice<f32> {
         // SAFETY: the launch has the plan's shared memory, and the arrays lie where the plan says.
-        unsafe { at(offset, len) }
+        unsafe { self.at(offset, len) }
     }
 
     /// The residual stream of a token: its embedding.
@@ -167,7 +207,7 @@ impl Block<'_> {
             let norm = self.weights.norms.add(((2 * layer + u32::from(output)) * plan.hidden) as usize);
             let vector = self.next_vector(plan.hidden);
             let strips = plan.hidden.div_ceil(STRIP);
-            let residual = at::<F32x4>(self.shared.residual, strips * CONSUMERS);
+            let residual = self.at::<F32x4>(self.shared.residual, strips * CONSUMERS);
             let mut squares = 0.0f32;
             let mut strip = 0;
             while strip < strips {
@@ -212,7 +252,7 @@ impl Block<'_> {
     unsafe fn seen(&self, which: u32, strips: u32) -> shared::Slice<u64> {
         let len = strips * STRIP;
         // SAFETY: the launch has the plan's shared memory.
-        unsafe { at(self.shared.sums + which * len * 8, len) }
+        unsafe { self.at(self.shared.sums + which * len * 8, len) }
     }
 
     /// The warps' sums of squares of the vector that is the input.
@@ -227,10 +267,10 @@ impl Block<'_> {
     unsafe fn factor(&self) -> f32 {
         // SAFETY: all warps' sums were written before the barrier that ended the input.
         let squares = unsafe { self.norms().get((self.lane % WARPS) as usize) };
-        let mut sum = squares;
-        for lanes in [8, 4, 2, 1] {
-            sum += warp::shuffle_xor_f32(warp::ALL, sum, lanes);
-        }
+        let sum = squares + warp::shuffle_xor_f32(warp::ALL, squares, 8);
+        let sum = sum + warp::shuffle_xor_f32(warp::ALL, sum, 4);
+        let sum = sum + warp::shuffle_xor_f32(warp::ALL, sum, 2);
+        let sum = sum + warp::shuffle_xor_f32(warp::ALL, sum, 1);
         float::fast_rsqrt(sum / self.plan.hidden as f32 + self.plan.eps)
     }
 
@@ -239,7 +279,7 @@ impl Block<'_> {
     pub unsafe fn gather_hidden(&mut self) {
         // SAFETY: as the plan says.
         unsafe {
-            let cols = self.plan.slice(self.group).0 * BLOCK as u32;
+            let cols = job(Phase::Down).segment.blocks * BLOCK as u32;
             let vector = self.next_vector(cols);
             let words = self.hidden_words();
             let mut i = 4 * self.thread;
@@ -272,111 +312,113 @@ impl Block<'_> {
     /// Multiplies the tiles of a phase with the input, and sends the results to where they go.
     #[inline(always)]
     pub unsafe fn multiply(&mut self, layer: u32, phase: Phase) {
-        // SAFETY: the table is complete; the input is complete and as wide as the rows; the ring has these tiles next.
+        // SAFETY: the tables are complete; the input is complete and as wide as the rows; the ring has these tiles next.
         unsafe {
-            let s = segment(phase);
+            let job = job(phase);
             let code = Stream::of(layer).kind(phase, self.rank >= self.plan.key_blocks());
-            let cols = s.blocks * BLOCK as u32;
-            let input = self.vector(cols);
-            let factor = match phase {
-                Phase::Output | Phase::Down => 1.0,
-                _ => self.factor(),
-            };
-            let worker = self.rank * WARPS + self.warp;
-            let (quads, steps) = (s.quads(), s.steps());
-            let (quad, j) = (self.lane / 4, self.lane % 4);
-            let (row_of_quad, block_of_quad) = (quad / quads, quad % quads);
-            let chunk = |step: u32| {
-                // Beyond the row the weights are zeros: any activations do.
-                let block = (step * quads + block_of_quad).min(s.blocks - 1);
-                input.chunk((4 * block + j) as usize)
-            };
-            let mut x: Quantized = chunk(0);
-            let (mut step, mut first, mut sum, mut held) = (0, 0, 0.0f32, 0.0f32);
-            let mut tile = 0;
-            while tile < s.tiles {
-                if steps > 1 && tile > 0 {
-                    x = chunk(step);
-                }
-                let lane = self.lane as usize;
-                let weights = self.tiles.take(code.bytes(), |tile| Chunk::load(code, tile, lane));
-                sum += weights.dot(&x);
-                step += 1;
-                if step == steps {
-                    let mut value = sum;
-                    value += warp::shuffle_xor_f32(warp::ALL, value, 1);
-                    value += warp::shuffle_xor_f32(warp::ALL, value, 2);
-                    if quads >= 2 {
-                        value += warp::shuffle_xor_f32(warp::ALL, value, 4);
-                    }
-                    if quads >= 4 {
-                        value += warp::shuffle_xor_f32(warp::ALL, value, 8);
-                    }
-                    if quads >= 8 {
-                        value += warp::shuffle_xor_f32(warp::ALL, value, 16);
-                    }
-                    value *= factor;
-                    self.finish(phase, &s, worker, first + row_of_quad, value, &mut held);
-                    first += 1 << s.together;
-                    (step, sum) = (0, 0.0);
-                }
-                tile += 1;
+            let input = self.vector(job.segment.blocks * BLOCK as u32);
+            // As many as make a result for each lane.
+            let batch = (32 >> job.segment.together) * job.segment.steps();
+            let (mut left, mut row) = (job.segment.tiles, self.lane);
+            while left > 0 {
+                let tiles = left.min(batch);
+                let sum = match code {
+                    Code::Q4K => self.multiply_tiles::<Q4K>(&job.segment, input, tiles),
+                    Code::Q6K => self.multiply_tiles::<Q6K>(&job.segment, input, tiles),
+                    _ => self.multiply_tiles::<Q8_0>(&job.segment, input, tiles),
+                };
+                self.send(phase, &job, row, sum);
+                left -= tiles;
+                row += 32;
             }
         }
     }
 
-    /// Sends the result of the warp's row `row` to where it goes; the lanes of the row have it.
+    /// Multiplies the next tiles with the input; gives the sum of the set's row `r` in lane `r`.
     #[inline(always)]
-    unsafe fn finish(&mut self, phase: Phase, s: &Segment, worker: u32, row: u32, value: f32, held: &mut f32) {
-        let plan = self.plan;
-        let leads = self.lane.is_multiple_of(4 * s.quads()) && row < s.rows;
-        // SAFETY: every row of the plan has a word of its own.
+    unsafe fn multiply_tiles<K: TileChunk>(&mut self, s: &Segment, input: Vector, tiles: u32) -> f32 {
+        let (ring, lane) = (self.ring, self.lane);
+        let (quads, steps, bytes) = (s.quads(), s.steps(), K::TILE_BYTES);
+        let block_of_quad = lane / 4 & (quads - 1);
+        // SAFETY: as for `multiply`.
         unsafe {
-            match phase {
-                Phase::Query => {
-                    let i = worker * s.rows + row;
-                    if leads && i < plan.heads * HEAD {
-                        self.head_words().set(i as usize, value.to_bits());
-                    }
+            let chunk = |step: u32| {
+                // Beyond the row the weights are zeros: any activations do.
+                let block = (step * quads + block_of_quad).min(s.blocks - 1);
+                input.chunk((4 * block + lane % 4) as usize)
+            };
+            let mut x: Quantized = chunk(0);
+            let (mut step, mut row, mut sum, mut result) = (0, 0, 0.0f32, 0.0f32);
+            let mut tile = 0;
+            while tile < tiles {
+                if steps > 1 && tile > 0 {
+                    x = chunk(step);
                 }
-                Phase::KeyValue => {
-                    let is_value = self.rank >= plan.key_blocks();
-                    let worker = if is_value { worker - plan.key_blocks() * WARPS } else { worker };
-                    let i = worker * s.rows + row;
-                    if leads && i < HEAD {
-                        let first = (plan.heads + u32::from(is_value)) * HEAD;
-                        self.head_words().set((first + i) as usize, value.to_bits());
+                let weights = self.tiles.take(ring, lane, bytes, |tile| K::of_tile(tile, lane as usize));
+                sum += weights.dot(&x);
+                step += 1;
+                tile += 1;
+                if step == steps {
+                    sum += warp::shuffle_xor_f32(warp::ALL, sum, 1);
+                    sum += warp::shuffle_xor_f32(warp::ALL, sum, 2);
+                    if s.together == 0 {
+                        sum += warp::shuffle_xor_f32(warp::ALL, sum, 4);
+                        sum += warp::shuffle_xor_f32(warp::ALL, sum, 8);
+                        sum += warp::shuffle_xor_f32(warp::ALL, sum, 16);
+                    } else {
+                        if quads >= 2 {
+                            sum += warp::shuffle_xor_f32(warp::ALL, sum, 4);
+                        }
+                        if quads >= 4 {
+                            sum += warp::shuffle_xor_f32(warp::ALL, sum, 8);
+                        }
+                        let from = lane.wrapping_sub(row).wrapping_mul(4 * quads) % 32;
+                        sum = warp::shuffle_idx_f32(warp::ALL, sum, from);
                     }
+                    if lane >= row {
+                        result = sum;
+                    }
+                    row += 1 << s.together;
+                    (step, sum) = (0, 0.0);
+                }
+            }
+            result
+        }
+    }
+
+    /// Sends the results of a warp's rows, each in a lane, to where they go.
+    #[inline(always)]
+    unsafe fn send(&mut self, phase: Phase, job: &Job, row: u32, value: f32) {
+        // SAFETY: every row of the plan has a word of its own; the input's norm is complete.
+        unsafe {
+            let factor = if matches!(phase, Phase::Output | Phase::Down) { 1.0 } else { self.factor() };
+            let value = value * factor;
+            // Gate and up are neighbouring rows.
+            let next = warp::shuffle_xor_f32(warp::ALL, value, 1);
+            let i = job.first + self.warp * job.segment.rows + row;
+            if row >= job.segment.rows || i >= job.limit {
+                return;
+            }
+            match phase {
+                Phase::Query => self.head_words().set(i as usize, value.to_bits()),
+                Phase::KeyValue => {
+                    let values = self.rank >= self.plan.key_blocks();
+                    let head = self.plan.heads + u32::from(values);
+                    self.head_words().set((head * HEAD + i) as usize, value.to_bits());
                 }
                 Phase::Output | Phase::Down => {
-                    let i = worker * s.rows + row;
-                    if leads && i < plan.hidden {
-                        let down = phase == Phase::Down;
-                        let words = if down { self.exchanges.down } else { self.exchanges.output };
-                        Sums { words, contributions: plan.groups }.add(i as usize, value);
-                    }
+                    let down = phase == Phase::Down;
+                    let words = if down { self.exchanges.down } else { self.exchanges.output };
+                    Sums { words, contributions: self.plan.groups }.add(i as usize, value);
                 }
                 Phase::GateUp => {
-                    // Gate and up are neighbouring rows: one after the other, or in neighbouring quads.
-                    let (gate, up) = if s.together == 0 {
-                        let gate = core::mem::replace(held, value);
-                        (gate, value)
-                    } else {
-                        (value, warp::shuffle_xor_f32(warp::ALL, value, 4 * s.quads()))
-                    };
-                    let complete = if s.together == 0 { row % 2 == 1 } else { row.is_multiple_of(2) };
-                    let i = (worker * s.rows + row) / 2;
-                    if leads && complete && i < plan.slice(self.group).0 * BLOCK as u32 {
-                        self.hidden_words().set(i as usize, (silu(gate) * up).to_bits());
+                    if i.is_multiple_of(2) {
+                        self.hidden_words().set((i / 2) as usize, (silu(value) * next).to_bits());
                     }
                 }
                 Phase::Head => {
-                    let worker = self.group * plan.warps() + worker;
-                    let i = worker * s.rows + row;
-                    if leads && i < plan.vocab {
-                        global::store(self.logits.add(i as usize), value);
-                        self.best = self.best.or(Best { value, index: i });
-                    }
+                    global::store(self.logits.add(i as usize), value);
+                    self.best = self.best.or(Best { value, index: i });
                 }
             }
         }

@@ -22,8 +22,8 @@ pub use exchange::{Exchange, MAX_CONTRIBUTIONS, Watchdog};
 
 use crate::argmax::Best;
 use crate::layout::Matrix;
-use block::{Block, at, segment};
-use plan::{CONSUMERS, Phase, Plan, Stream, WARPS, fixed};
+use block::{Block, at, job};
+use plan::{CONSUMERS, Job, Phase, Plan, Shared, Stream, WARPS, fixed};
 use ring::{Consumer, Producer, Ring};
 
 /// A model in device memory.
@@ -84,13 +84,14 @@ pub const fn profile_phases(layers: u32) -> u32 {
 ///
 /// # Safety
 /// The launch is cooperative, of [`Plan::groups`] times [`Plan::blocks`] blocks of [`plan::THREADS`] threads with
-/// [`plan::Shared::bytes`] of dynamic shared memory. The weights are the plan's, packed as [`Plan::source`] says. The
+/// [`plan::Shared::bytes`] of dynamic shared memory, laid out as [`Plan::shared`] says. The weights are the plan's, packed as [`Plan::source`] says. The
 /// tokens are in the vocabulary, and their positions in the context. The exchanges' words are nobody else's, the sums
 /// zero, and the tagged words of earlier epochs.
 #[kernel(launch_bounds(544, 1))]
 #[allow(clippy::too_many_arguments)]
 pub unsafe fn decode(
     plan: Plan,
+    shared: Shared,
     weights: Weights,
     exchanges: Exchanges,
     tokens: Tokens,
@@ -103,17 +104,18 @@ pub unsafe fn decode(
     let warp = warp::warp_id();
     // SAFETY: as the caller promises, for the whole body.
     unsafe {
-        let ring = Ring::new(&plan);
+        let ring = Ring::new(&plan, shared.ring);
         if thread == 0 {
             ring.init();
         }
         let (group, rank) = (block / plan.blocks, block % plan.blocks);
-        let segments = at::<U32x4>(fixed::SEGMENTS, Phase::ALL.len() as u32);
+        let jobs = at::<U32x4>(fixed::JOBS, 2 * Phase::ALL.len() as u32);
         let mut phase = Phase::Query;
         loop {
             if thread == 32 * phase as u32 {
-                let s = plan.segment(phase, group);
-                segments.set(phase as usize, U32x4([s.rows, s.blocks, s.together, s.tiles]));
+                let Job { segment: s, first, limit } = plan.job(phase, group, rank);
+                jobs.set(2 * phase as usize, U32x4([s.rows, s.blocks, s.together, s.tiles]));
+                jobs.set(2 * phase as usize + 1, U32x4([first, limit, 0, 0]));
             }
             if phase == Phase::Head {
                 break;
@@ -126,7 +128,6 @@ pub unsafe fn decode(
             streams.set(layer as usize, global::load(weights.streams.add(layer as usize), ReadOnly));
             layer += plan::THREADS;
         }
-        let shared = plan.shared();
         let seen = at::<u64>(shared.sums, (shared.residual - shared.sums) / 8);
         let mut i = thread as usize;
         while i < seen.len() {
@@ -141,17 +142,20 @@ pub unsafe fn decode(
             return;
         }
         let mut b = Block {
-            plan: &plan,
+            given: &plan,
+            plan,
             weights: &weights,
             exchanges,
             watchdog: Watchdog { patience, report },
             shared,
-            tiles: Consumer::new(ring, warp),
+            tiles: Consumer::new(warp),
+            ring,
             group,
             rank,
             warp,
             lane: warp::lane_id(),
             thread,
+            zero: 0,
             turn: 0,
             epoch: tokens.epoch,
             position: tokens.start,
@@ -181,7 +185,7 @@ pub unsafe fn decode(
 /// Runs a token through the layers and, if that is asked for, the head; gives the best token.
 #[inline(always)]
 unsafe fn run(b: &mut Block<'_>, token: u32, head: bool, times: *mut u64) -> u32 {
-    let plan = b.plan;
+    let plan = b.given;
     let phases = profile_phases(plan.layers);
     let mut clock = Clock { times, next: 0 };
     if !times.is_null() {
@@ -194,6 +198,7 @@ unsafe fn run(b: &mut Block<'_>, token: u32, head: bool, times: *mut u64) -> u32
         let (mut layer, mut phase) = (0, Phase::Query);
         b.epoch += 1;
         loop {
+            b.refresh();
             match phase {
                 Phase::Query | Phase::GateUp | Phase::Head => b.normalise(layer, phase),
                 Phase::KeyValue => {}
@@ -260,14 +265,15 @@ unsafe fn produce(plan: &Plan, weights: &Weights, tokens: &Tokens, ring: Ring, b
             let mut stream = Stream::of(layer);
             producer.seek(weights.tiles.add(stream.start_of(block)));
             while phase != Phase::Head || head {
-                producer.ask(segment(phase).tiles, stream.kind(phase, values).bytes());
+                producer.ask(job(phase).segment.tiles, stream.kind(phase, values).bytes());
                 match phase {
                     Phase::Head => break,
                     Phase::Down if layer + 1 < plan.layers => phase = Phase::Query,
                     _ => phase = phase.next(),
                 }
                 if matches!(phase, Phase::Query | Phase::Head) {
-                    layer += 1;
+                    // Opaque: ptxas (13.0 and 13.5) was seen to add 32 bytes to the address otherwise.
+                    layer = misc::opaque(layer + 1);
                     stream = Stream::of(layer);
                     producer.seek(weights.tiles.add(stream.start_of(block)));
                 }

@@ -156,6 +156,17 @@ impl Segment {
     }
 }
 
+/// What a block does in a phase: its warps' segment, the first row of the first warp, and the rows that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// What each warp does.
+    pub segment: Segment,
+    /// The first row of the first warp, among the group's or, for the head, all.
+    pub first: u32,
+    /// The rows that there are.
+    pub limit: u32,
+}
+
 /// The tiles of a layer, or of the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {
@@ -208,6 +219,7 @@ impl Stream {
 
 /// Where things lie in a block's dynamic shared memory, in bytes.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct Shared {
     /// Two vectors of activations' codes, in turns: the first.
     pub codes: u32,
@@ -237,10 +249,10 @@ pub mod fixed {
     pub const FULL: u32 = 0;
     /// A slot's barrier for its readers.
     pub const EMPTY: u32 = FULL + MAX_SLOTS * 8;
-    /// The segments of all phases.
-    pub const SEGMENTS: u32 = EMPTY + MAX_SLOTS * 8;
+    /// The block's jobs in all phases.
+    pub const JOBS: u32 = EMPTY + MAX_SLOTS * 8;
     /// Each layer's stream and the head's.
-    pub const STREAMS: u32 = SEGMENTS + 6 * 16;
+    pub const STREAMS: u32 = JOBS + 6 * 32;
     /// Sums of squares of each warp, for two vectors in turns.
     pub const NORMS: u32 = STREAMS + (MAX_LAYERS + 1) * 16;
     /// Each warp's best logit.
@@ -295,6 +307,21 @@ impl Plan {
             Phase::Down => Segment::of(self.hidden.div_ceil(self.warps()), self.slice(group).0),
             Phase::Head => Segment::of(self.vocab.div_ceil(self.groups * self.warps()), hidden),
         }
+    }
+
+    /// What a block of a group does in a phase.
+    #[inline(always)]
+    pub const fn job(&self, phase: Phase, group: u32, rank: u32) -> Job {
+        let segment = self.segment(phase, group);
+        let (block, limit) = match phase {
+            Phase::Query => (rank, self.heads * HEAD),
+            Phase::KeyValue if rank < self.key_blocks() => (rank, HEAD),
+            Phase::KeyValue => (rank - self.key_blocks(), HEAD),
+            Phase::Output | Phase::Down => (rank, self.hidden),
+            Phase::GateUp => (rank, 2 * self.slice(group).0 * tile::BLOCK as u32),
+            Phase::Head => (group * self.blocks + rank, self.vocab),
+        };
+        Job { segment, first: block * WARPS * segment.rows, limit }
     }
 
     /// Words of a group's queries, key and value.
@@ -370,43 +397,25 @@ impl Plan {
         tile: u32,
         quad: u32,
     ) -> Option<(Source, u32, u32)> {
-        let s = self.segment(phase, group);
+        let Job { segment: s, first, limit } = self.job(phase, group, rank);
         let row = tile / s.steps() * (1 << s.together) + quad / s.quads();
         let block = tile % s.steps() * s.quads() + quad % s.quads();
-        if row >= s.rows || block >= s.blocks {
+        let i = first + warp * s.rows + row;
+        if row >= s.rows || block >= s.blocks || i >= limit {
             return None;
         }
-        let below = |row: u32, rows: u32| (row < rows).then_some(row);
-        let worker = rank * WARPS + warp;
-        let row_of = |worker: u32| worker * s.rows + row;
         let (_, slice) = self.slice(group);
         Some(match phase {
-            Phase::Query => {
-                let rows = self.heads * HEAD;
-                (Source::Q, group * rows + below(row_of(worker), rows)?, block)
-            }
-            Phase::KeyValue if rank < self.key_blocks() => {
-                (Source::K, group * HEAD + below(row_of(worker), HEAD)?, block)
-            }
-            Phase::KeyValue => {
-                let worker = worker - self.key_blocks() * WARPS;
-                (Source::V, group * HEAD + below(row_of(worker), HEAD)?, block)
-            }
-            Phase::Output => {
-                let first = group * self.heads * HEAD / tile::BLOCK as u32;
-                (Source::O, below(row_of(worker), self.hidden)?, first + block)
-            }
+            Phase::Query => (Source::Q, group * self.heads * HEAD + i, block),
+            Phase::KeyValue if rank < self.key_blocks() => (Source::K, group * HEAD + i, block),
+            Phase::KeyValue => (Source::V, group * HEAD + i, block),
+            Phase::Output => (Source::O, i, group * self.heads * HEAD / tile::BLOCK as u32 + block),
             Phase::GateUp => {
-                let elements = self.slice(group).0 * tile::BLOCK as u32;
-                let element = below(row_of(worker) / 2, elements)?;
-                let which = if row % 2 == 0 { Source::Gate } else { Source::Up };
-                (which, slice * tile::BLOCK as u32 + element, block)
+                let which = if i % 2 == 0 { Source::Gate } else { Source::Up };
+                (which, slice * tile::BLOCK as u32 + i / 2, block)
             }
-            Phase::Down => (Source::Down, below(row_of(worker), self.hidden)?, slice + block),
-            Phase::Head => {
-                let worker = group * self.warps() + worker;
-                (Source::Head, below(row_of(worker), self.vocab)?, block)
-            }
+            Phase::Down => (Source::Down, i, slice + block),
+            Phase::Head => (Source::Head, i, block),
         })
     }
 }

@@ -50,13 +50,13 @@ impl Ring {
     /// # Safety
     /// The launch must have asked for the plan's shared memory.
     #[inline(always)]
-    pub unsafe fn new(plan: &Plan) -> Self {
+    pub unsafe fn new(plan: &Plan, ring: u32) -> Self {
                 // SAFETY: as the caller promises.
         unsafe {
             Self {
                 full: at(fixed::FULL, plan.slots),
                 empty: at(fixed::EMPTY, plan.slots),
-                tiles: at(plan.shared().ring, plan.slots * plan.slot_bytes),
+                tiles: at(ring, plan.slots * plan.slot_bytes),
                 slots: plan.slots,
                 slot_bytes: plan.slot_bytes,
                 in_flight: plan.in_flight,
@@ -138,7 +138,6 @@ impl Producer {
 
 /// The side of a warp that takes.
 pub struct Consumer {
-    ring: Ring,
     next: Cursor,
     /// The warp's place in its slots.
     place: u32,
@@ -147,8 +146,8 @@ pub struct Consumer {
 impl Consumer {
     /// Begins at the first tile of `warp`.
     #[inline(always)]
-    pub fn new(ring: Ring, warp: u32) -> Self {
-        Self { ring, next: Cursor::at(warp / SLOT_WARPS), place: warp % SLOT_WARPS }
+    pub fn new(warp: u32) -> Self {
+        Self { next: Cursor::at(warp / SLOT_WARPS), place: warp % SLOT_WARPS }
     }
 
     /// Takes the next tile, of `bytes` bytes: waits for it, and gives its place back when `load` has read it.
@@ -156,8 +155,13 @@ impl Consumer {
     /// # Safety
     /// All lanes must call it, and the producer must have been told to ask for a tile of that size.
     #[inline(always)]
-    pub unsafe fn take<T>(&mut self, bytes: u32, load: impl FnOnce(shared::Slice<u8>) -> T) -> T {
-        let ring = self.ring;
+    pub unsafe fn take<T>(
+        &mut self,
+        ring: Ring,
+        lane: u32,
+        bytes: u32,
+        load: impl FnOnce(shared::Slice<u8>) -> T,
+    ) -> T {
         let slot = self.next.slot as usize;
         // SAFETY: the barriers are initialised; the tile has landed when the barrier says so.
         unsafe {
@@ -165,7 +169,7 @@ impl Consumer {
             let start = slot * ring.slot_bytes as usize + (self.place * bytes) as usize;
             let loaded = load(ring.tiles.from(start));
             warp::sync_warp(warp::ALL);
-            if warp::lane_id() == 0 {
+            if lane == 0 {
                 MBarrier::at(ring.empty, slot).arrive();
             }
             self.next.advance(WARPS / SLOT_WARPS, ring.slots);

@@ -9,11 +9,7 @@
 //! | `Q6_K` | 2 pieces of low and 1 of high codes · 4 bytes of scales for each lane · 8 `d` | 1,680 |
 //! | `Q8_0` | 4 pieces of codes · 2 `d` for each lane | 2,176 |
 
-use cuda_std::prelude::*;
-
-use crate::activation::Quantized;
 use crate::layout::Kind;
-use crate::weights::{IntegerChunk, Q4K, Q6K, Q8_0, TileChunk};
 
 /// Blocks of 256 weights in a tile.
 pub const BLOCKS: usize = 8;
@@ -62,45 +58,6 @@ impl Code {
             Self::Q4K => 1152,
             Self::Q6K => 1680,
             _ => 2176,
-        }
-    }
-}
-
-/// A lane's chunk of a tile, in registers.
-#[derive(Clone, Copy)]
-pub enum Chunk {
-    /// `Q4_K`
-    Q4K(Q4K),
-    /// `Q6_K`
-    Q6K(Q6K),
-    /// `Q8_0`
-    Q8_0(Q8_0),
-}
-
-impl Chunk {
-    /// Loads the chunk of `lane`.
-    ///
-    /// # Safety
-    /// The tile must be of that kind.
-    #[inline(always)]
-    pub unsafe fn load(code: Code, tile: shared::Slice<u8>, lane: usize) -> Self {
-        // SAFETY: as the caller promises.
-        unsafe {
-            match code {
-                Code::Q4K => Self::Q4K(Q4K::of_tile(tile, lane)),
-                Code::Q6K => Self::Q6K(Q6K::of_tile(tile, lane)),
-                _ => Self::Q8_0(Q8_0::of_tile(tile, lane)),
-            }
-        }
-    }
-
-    /// The dot product with a chunk of activations.
-    #[inline(always)]
-    pub fn dot(self, x: &Quantized) -> f32 {
-        match self {
-            Self::Q4K(chunk) => chunk.dot(x),
-            Self::Q6K(chunk) => chunk.dot(x),
-            Self::Q8_0(chunk) => chunk.dot(x),
         }
     }
 }

@@ -127,6 +127,8 @@ impl Compilation<'_> {
         command.arg("-Zcrate-attr=feature(abi_ptx, asm_experimental_arch)");
         // Arrays live in registers only if the loops over them are unrolled, and local memory costs more than code.
         command.arg("-Cllvm-args=-unroll-threshold=3000");
+        // An indirect branch is slow on a GPU, and ptxas 13 was seen to compile loops around one wrongly.
+        command.arg("-Cjump-tables=no");
         // Without `link` rustc skips link-time optimisation between crates; there is nothing to link.
         command.arg(format!("-Clinker={}", do_nothing()));
         command

@@ -62,6 +62,6 @@ pub mod prelude {
     pub use crate::global::{Cached, L2, ReadOnly, Streaming};
     pub use crate::half::{bf16, f16};
     pub use crate::{F32x2, F32x4, Plain, U32x2, U32x4};
-    pub use crate::{atomic, copy_async, dot, float, global, grid, half, mma, shared, thread, warp};
+    pub use crate::{atomic, copy_async, dot, float, global, grid, half, misc, mma, shared, thread, warp};
     pub use crate::{kernel, shared_array};
 }

@@ -98,8 +98,21 @@ impl<T: Plain> Slice<T> {
     /// multiple of the element's size.
     #[inline(always)]
     pub unsafe fn dynamic(offset: usize, len: usize) -> Self {
+        #[cfg(target_arch = "nvptx64")]
+        {
+            // The symbol's own address is the shared one: no conversion from a generic address.
+            let start: u32;
+            // SAFETY: takes an address.
+            unsafe {
+                core::arch::asm!("mov.u32 {}, dynamic_shared_memory;", out(reg32) start, options(pure, nomem, nostack))
+            };
+            Self { start: start + offset as u32, len: len as u32, element: PhantomData }
+        }
+        #[cfg(not(target_arch = "nvptx64"))]
         // SAFETY: as the caller promises.
-        unsafe { Self::from_raw(dynamic_shared_mem::<u8>().add(offset).cast(), len) }
+        unsafe {
+            Self::from_raw(dynamic_shared_mem::<u8>().add(offset).cast(), len)
+        }
     }
 
     /// Elements.

@@ -1,0 +1,120 @@
+//! The persistent engine: held against a float64 forward pass, in grids of several shapes, and against the other engine.
+
+use std::ops::ControlFlow;
+
+use crate::machine;
+use crate::random::Random;
+use crate::reference;
+use crate::tiny::Tiny;
+use cuda_sim::SimConfig;
+use psionic::decode::{Decoder, DecoderOptions, EngineChoice, EngineKind};
+use psionic::device::Device;
+use psionic::gguf::GgufFile;
+use psionic::model::Model;
+use psionic::quant::QuantType::{Q4K, Q6K, Q8_0};
+
+fn load(device: Device, file: &GgufFile) -> Decoder {
+    let model = Model::from_gguf(file).expect("the file is a model");
+    let options = DecoderOptions { engine: EngineChoice::Persistent, ..DecoderOptions::default() };
+    let decoder = Decoder::load(device, &model, &options, &mut |_, _| {}).expect("the model loads");
+    assert_eq!(decoder.engine(), EngineKind::Persistent);
+    decoder
+}
+
+fn on(_: &[u32]) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn tokens(tiny: &Tiny, count: usize) -> Vec<u32> {
+    let mut random = Random::new(90);
+    (0..count).map(|_| random.below(tiny.vocab) as u32).collect()
+}
+
+/// Devices with room for grids of several shapes; a GPU is one device.
+fn devices() -> Vec<Device> {
+    if machine::is_gpu() {
+        return vec![machine::device()];
+    }
+    let of = |multiprocessors| Device::simulated(SimConfig { multiprocessors, ..SimConfig::default() });
+    [6, 9, 34].map(of).into()
+}
+
+fn shapes() -> [Tiny; 4] {
+    let tiny = Tiny { head_dim: 128, ..Tiny::new(Q4K) };
+    [
+        // As Q4_K_M has it: groups of 2, tied.
+        Tiny { v: Q6K, down: Q6K, embedding: Q6K, ..tiny.clone() },
+        // Groups of 4, a separate output, slices of different length, values that are longer than keys.
+        Tiny { heads: 8, ffn: 768, v: Q8_0, output: Some(Q6K), ..tiny.clone() },
+        // Rows that are no whole number of tiles.
+        Tiny { hidden: 768, ffn: 1280, layers: 1, ..tiny.clone() },
+        // Three KV heads.
+        Tiny { hidden: 512, heads: 6, kv_heads: 3, ffn: 1024, layers: 1, down: Q8_0, ..tiny },
+    ]
+}
+
+#[test]
+fn logits_are_those_of_the_reference() {
+    for tiny in shapes() {
+        let (_dir, file) = tiny.file(91);
+        let model = Model::from_gguf(&file).unwrap();
+        let tokens = tokens(&tiny, 6);
+        let expected = reference::forward(&model, &tokens);
+        for device in devices() {
+            let multiprocessors = device.info().multiprocessors;
+            let mut decoder = load(device, &file);
+            for (i, expected) in expected.iter().enumerate() {
+                decoder.feed(&tokens[i..=i]).unwrap();
+                let logits = decoder.logits().unwrap();
+                let difference: f64 =
+                    logits.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
+                let rms = (difference / expected.iter().map(|v| v * v).sum::<f64>()).sqrt();
+                println!("{multiprocessors} multiprocessors, token {i}: {rms:.7}");
+                assert!(rms < 0.05, "{tiny:?}, {multiprocessors} multiprocessors, token {i}: off by {rms}");
+            }
+        }
+    }
+}
+
+#[test]
+fn tokens_in_one_launch_are_those_of_many() {
+    let tiny = Tiny { v: Q6K, head_dim: 128, ..Tiny::new(Q4K) };
+    let (_dir, file) = tiny.file(92);
+    let run = |prompt: &[&[u32]], steps: &[usize]| {
+        let mut decoder = load(machine::device(), &file);
+        for part in prompt {
+            decoder.feed(part).unwrap();
+        }
+        let mut chosen = Vec::new();
+        for &step in steps {
+            chosen.extend(decoder.generate(step, &[], &mut on).unwrap());
+        }
+        (chosen, decoder.logits().unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+    };
+    let tokens = tokens(&tiny, 5);
+    let (first, rest) = tokens.split_at(2);
+    let whole = run(&[&tokens], &[7]);
+    assert!(run(&[first, rest], &[1, 2, 4]) == whole, "in parts it is something else");
+}
+
+#[test]
+fn the_trained_model_goes_on_as_with_the_graph() {
+    let file = GgufFile::open(&crate::fixture("models/tiny-qwen3-q4_k_m.gguf")).unwrap();
+    let model = Model::from_gguf(&file).unwrap();
+    for device in devices() {
+        let logits = |engine, device| {
+            let options = DecoderOptions { engine, ..DecoderOptions::default() };
+            let mut decoder = Decoder::load(device, &model, &options, &mut |_, _| {}).unwrap();
+            decoder.feed(&[557, 385, 997, 423, 329]).unwrap();
+            decoder.logits().unwrap()
+        };
+        let persistent = logits(EngineChoice::Persistent, device);
+        let graph = logits(EngineChoice::Graph, machine::device());
+        println!("{:?}\n{:?}", &persistent[..6], &graph[..6]);
+        let difference: f64 =
+            persistent.iter().zip(&graph).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        let rms = (difference / graph.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>()).sqrt();
+        println!("{rms}");
+        assert!(rms < 0.03, "off by {rms}");
+    }
+}
