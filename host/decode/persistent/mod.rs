@@ -102,7 +102,7 @@ pub fn plan(
         }
     }
     let room = info.shared_bytes.saturating_sub(best.shared().ring);
-    best.slots = (room / best.slot_bytes).min(MAX_SLOTS) / 2 * 2;
+    best.slots = (room / best.slot_bytes).min(MAX_SLOTS);
     if best.slots < 4 {
         return unsupported("more shared memory for a block", format!("this GPU has {} bytes", info.shared_bytes));
     }

@@ -91,6 +91,40 @@ unsafe fn embed(data: *const u8, kind: Kind, rows: u32, cols: u32, token: u32, t
     }
 }
 
+/// The sums over the lanes that share a row, in all of them, for `N` sets of rows.
+#[inline(always)]
+fn sum_rows<const N: usize>(s: &Segment, mut sums: [f32; N]) -> [f32; N] {
+    let mut add = |lanes: u32| {
+        for n in 0..N {
+            sums[n] += warp::shuffle_xor_f32(warp::ALL, sums[n], lanes);
+        }
+    };
+    add(1);
+    add(2);
+    if s.together <= 2 {
+        add(4);
+    }
+    if s.together <= 1 {
+        add(8);
+    }
+    if s.together == 0 {
+        add(16);
+    }
+    sums
+}
+
+/// Puts the sums of a set of rows into lanes `row` and following, one each; the lanes behind get something that the next
+/// sets overwrite.
+#[inline(always)]
+fn to_lanes(s: &Segment, lane: u32, row: u32, sum: f32, before: f32) -> f32 {
+    let mut sum = sum;
+    if s.together > 0 {
+        let from = lane.wrapping_sub(row).wrapping_mul(4 * s.quads()) % 32;
+        sum = warp::shuffle_idx_f32(warp::ALL, sum, from);
+    }
+    if lane >= row { sum } else { before }
+}
+
 /// What the threads that multiply know.
 pub struct Block<'a> {
     /// The plan as the launch has it.
@@ -267,8 +301,8 @@ impl Block<'_> {
     unsafe fn factor(&self) -> f32 {
         // SAFETY: all warps' sums were written before the barrier that ended the input.
         let squares = unsafe { self.norms().get((self.lane % WARPS) as usize) };
-        let sum = squares + warp::shuffle_xor_f32(warp::ALL, squares, 8);
-        let sum = sum + warp::shuffle_xor_f32(warp::ALL, sum, 4);
+        const { assert!(WARPS == 8, "the lanes that have a warp's sum") };
+        let sum = squares + warp::shuffle_xor_f32(warp::ALL, squares, 4);
         let sum = sum + warp::shuffle_xor_f32(warp::ALL, sum, 2);
         let sum = sum + warp::shuffle_xor_f32(warp::ALL, sum, 1);
         float::fast_rsqrt(sum / self.plan.hidden as f32 + self.plan.eps)
@@ -348,39 +382,34 @@ impl Block<'_> {
                 input.chunk((4 * block + lane % 4) as usize)
             };
             let mut x: Quantized = chunk(0);
-            let (mut step, mut row, mut sum, mut result) = (0, 0, 0.0f32, 0.0f32);
+            let (mut row, mut result) = (0, 0.0f32);
             let mut tile = 0;
-            while tile < tiles {
-                if steps > 1 && tile > 0 {
-                    x = chunk(step);
-                }
-                let weights = self.tiles.take(ring, lane, bytes, |tile| K::of_tile(tile, lane as usize));
-                sum += weights.dot(&x);
-                step += 1;
-                tile += 1;
-                if step == steps {
-                    sum += warp::shuffle_xor_f32(warp::ALL, sum, 1);
-                    sum += warp::shuffle_xor_f32(warp::ALL, sum, 2);
-                    if s.together == 0 {
-                        sum += warp::shuffle_xor_f32(warp::ALL, sum, 4);
-                        sum += warp::shuffle_xor_f32(warp::ALL, sum, 8);
-                        sum += warp::shuffle_xor_f32(warp::ALL, sum, 16);
-                    } else {
-                        if quads >= 2 {
-                            sum += warp::shuffle_xor_f32(warp::ALL, sum, 4);
-                        }
-                        if quads >= 4 {
-                            sum += warp::shuffle_xor_f32(warp::ALL, sum, 8);
-                        }
-                        let from = lane.wrapping_sub(row).wrapping_mul(4 * quads) % 32;
-                        sum = warp::shuffle_idx_f32(warp::ALL, sum, from);
-                    }
-                    if lane >= row {
-                        result = sum;
-                    }
+            if steps == 1 {
+                // Two sets of rows at a time: what one waits for, the other hides.
+                while tile + 2 <= tiles {
+                    let first = self.tiles.take(ring, lane, bytes, |tile| K::of_tile(tile, lane as usize));
+                    let second = self.tiles.take(ring, lane, bytes, |tile| K::of_tile(tile, lane as usize));
+                    let [first, second] = sum_rows(s, [first.dot(&x), second.dot(&x)]);
+                    result = to_lanes(s, lane, row, first, result);
                     row += 1 << s.together;
-                    (step, sum) = (0, 0.0);
+                    result = to_lanes(s, lane, row, second, result);
+                    row += 1 << s.together;
+                    tile += 2;
                 }
+            }
+            while tile < tiles {
+                let mut sum = 0.0f32;
+                for step in 0..steps {
+                    if steps > 1 {
+                        x = chunk(step);
+                    }
+                    let weights = self.tiles.take(ring, lane, bytes, |tile| K::of_tile(tile, lane as usize));
+                    sum += weights.dot(&x);
+                }
+                let [sum] = sum_rows(s, [sum]);
+                result = to_lanes(s, lane, row, sum, result);
+                row += 1 << s.together;
+                tile += steps;
             }
             result
         }

@@ -87,7 +87,7 @@ pub const fn profile_phases(layers: u32) -> u32 {
 /// [`plan::Shared::bytes`] of dynamic shared memory, laid out as [`Plan::shared`] says. The weights are the plan's, packed as [`Plan::source`] says. The
 /// tokens are in the vocabulary, and their positions in the context. The exchanges' words are nobody else's, the sums
 /// zero, and the tagged words of earlier epochs.
-#[kernel(launch_bounds(544, 1))]
+#[kernel(launch_bounds(288, 1))]
 #[allow(clippy::too_many_arguments)]
 pub unsafe fn decode(
     plan: Plan,
@@ -262,7 +262,7 @@ unsafe fn produce(plan: &Plan, weights: &Weights, tokens: &Tokens, ring: Ring, b
         while token < tokens.count {
             let head = tokens.start + token + 1 >= tokens.known;
             let (mut layer, mut phase) = (0, Phase::Query);
-            let mut stream = Stream::of(layer);
+            let mut stream = Stream::load(weights.streams, layer);
             producer.seek(weights.tiles.add(stream.start_of(block)));
             while phase != Phase::Head || head {
                 producer.ask(job(phase).segment.tiles, stream.kind(phase, values).bytes());
@@ -272,9 +272,9 @@ unsafe fn produce(plan: &Plan, weights: &Weights, tokens: &Tokens, ring: Ring, b
                     _ => phase = phase.next(),
                 }
                 if matches!(phase, Phase::Query | Phase::Head) {
-                    // Opaque: ptxas (13.0 and 13.5) was seen to add 32 bytes to the address otherwise.
-                    layer = misc::opaque(layer + 1);
-                    stream = Stream::of(layer);
+                    layer += 1;
+                    // Not from the table in shared memory: ptxas (13.0 and 13.5) adds 32 bytes to its address here.
+                    stream = Stream::load(weights.streams, layer);
                     producer.seek(weights.tiles.add(stream.start_of(block)));
                 }
             }

@@ -9,8 +9,9 @@ use cuda_std::prelude::*;
 
 use super::tile;
 
-/// Warps of a block that multiply.
-pub const WARPS: u32 = 16;
+/// Warps of a block that multiply. With more, they would have fewer registers each than the work needs, and what does not
+/// fit costs more than more warps gain: the ring takes most of what would cache it.
+pub const WARPS: u32 = 8;
 
 /// Their threads.
 pub const CONSUMERS: u32 = WARPS * 32;
@@ -34,7 +35,7 @@ pub const MAX_SLOTS: u32 = 32;
 pub const STRIP: u32 = 4 * CONSUMERS;
 
 /// The longest residual stream.
-pub const MAX_HIDDEN: u32 = 2 * STRIP;
+pub const MAX_HIDDEN: u32 = 4 * STRIP;
 
 /// Query heads that attention looks at together.
 pub const HEADS_TOGETHER: u32 = 2;
@@ -43,7 +44,7 @@ pub const HEADS_TOGETHER: u32 = 2;
 pub const UNIT: u32 = 4;
 
 /// Positions below which another block of the group is not worth its share of the exchange.
-pub const SHORTEST_SPLIT: u32 = WARPS * UNIT;
+pub const SHORTEST_SPLIT: u32 = 2 * WARPS * UNIT;
 
 /// The matrices of a layer in the order of their use, and the head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,7 +104,7 @@ pub struct Plan {
     pub context: u32,
     /// Added to the mean of squares.
     pub eps: f32,
-    /// Slots of the ring, an even number.
+    /// Slots of the ring.
     pub slots: u32,
     /// Bytes of a slot: 8 of the largest tiles.
     pub slot_bytes: u32,
@@ -201,6 +202,17 @@ impl Stream {
         // SAFETY: as the caller promises.
         let U32x4([kinds, start, stride, _]) =
             unsafe { super::block::at::<U32x4>(fixed::STREAMS, layer + 1).get(layer as usize) };
+        Self { kinds, start, stride }
+    }
+
+    /// The stream of a layer, or of the head behind the last, from the table in global memory.
+    ///
+    /// # Safety
+    /// The table must have it.
+    #[inline(always)]
+    pub(super) unsafe fn load(table: *const U32x4, layer: u32) -> Self {
+        // SAFETY: as the caller promises.
+        let U32x4([kinds, start, stride, _]) = unsafe { global::load(table.add(layer as usize), ReadOnly) };
         Self { kinds, start, stride }
     }
 

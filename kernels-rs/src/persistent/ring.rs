@@ -1,8 +1,7 @@
 //! The ring of weights in shared memory: one warp asks for tiles far ahead, the others take them as they need them.
 //!
 //! A block's weights are one stream in the order of their use, so that asking for the next ones needs to know their
-//! number and nothing else: it does not stop where the others wait for an exchange. A slot takes the tiles of 8 warps;
-//! half of the warps use the even slots and half the odd ones.
+//! number and nothing else: it does not stop where the others wait for an exchange. A slot takes a tile of each warp.
 
 use cuda_std::copy_async::{MBarrier, bulk};
 use cuda_std::prelude::*;
