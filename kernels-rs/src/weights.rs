@@ -135,14 +135,16 @@ impl IntegerChunk for Q4K {
             for w in 0..4 {
                 let codes = self.codes[p].0[w];
                 sums[0] = dp4a_u32_i32(codes & 0x0f0f_0f0f, x.codes[p].0[w], sums[0]);
-                sums[1] = dp4a_u32_i32(codes >> 4 & 0x0f0f_0f0f, x.codes[2 + p].0[w], sums[1]);
+                // 16 times the codes: exact, and a shift less.
+                sums[1] = dp4a_u32_i32(codes & 0xf0f0_f0f0, x.codes[2 + p].0[w], sums[1]);
             }
         }
         let [d, min] = f16x2_to_f32(self.header.0[0]);
         let (scales, minima) = self.scales();
         let (mut products, mut offsets) = (0.0f32, 0.0f32);
         for half in 0..2 {
-            products = (scales[half] * x.scales.0[half]).mul_add(sums[half] as f32, products);
+            let scale = scales[half] * [1.0, 1.0 / 16.0][half];
+            products = (scale * x.scales.0[half]).mul_add(sums[half] as f32, products);
             offsets = minima[half].mul_add(x.sums.0[2 * half] + x.sums.0[2 * half + 1], offsets);
         }
         d.mul_add(products, -(min * offsets))

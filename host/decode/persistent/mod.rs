@@ -3,7 +3,7 @@
 mod pack;
 
 use cuda_std::launch::LaunchConfig;
-use psionic_kernels::persistent::plan::{self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, Phase, Plan, SLOT_WARPS, Stream, WARPS};
+use psionic_kernels::persistent::plan::{self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, PAIR, Phase, Plan, Stream, WARPS};
 use psionic_kernels::persistent::tile::BLOCK;
 use psionic_kernels::persistent::{
     Exchange, Exchanges, MAX_CONTRIBUTIONS, Profile, Tokens, Weights, decode, profile_phases,
@@ -22,7 +22,10 @@ use pack::Matrices;
 const NEEDED_PTX: u32 = 90;
 
 /// Slots that a block has asked for and not received: about as many bytes as the memory delivers in its latency.
-const IN_FLIGHT: u32 = 4;
+const IN_FLIGHT: u32 = 2;
+
+/// Positions below which another block of a group is not worth its share of the exchange.
+const SHORTEST_SPLIT: u32 = 128;
 
 /// Nanoseconds that blocks of a GPU wait for each other before the launch is ended.
 const PATIENCE: u64 = 500_000_000;
@@ -86,12 +89,13 @@ pub fn plan(
         context: context as u32,
         eps: config.rms_eps,
         slots: 0,
-        slot_bytes: SLOT_WARPS * streams(model).map(|matrices| matrices.largest_tile()).max().unwrap_or(0),
+        slot_bytes: PAIR * WARPS * streams(model).map(|matrices| matrices.largest_tile()).max().unwrap_or(0),
         in_flight: std::env::var("PSIONIC_IN_FLIGHT").ok().and_then(|v| v.parse().ok()).unwrap_or(IN_FLIGHT),
+        shortest_split: std::env::var("PSIONIC_SPLIT").ok().and_then(|v| v.parse().ok()).unwrap_or(SHORTEST_SPLIT),
     };
     // More blocks than shorten the work of one only wait for each other.
     let tiles = |plan: &Plan| {
-        let of = |phase| plan.segment(phase, plan.groups - 1).tiles;
+        let of = |phase| plan.segment(phase, plan.groups - 1).tiles();
         plan.layers * Phase::ALL[..5].iter().map(|phase| of(*phase)).sum::<u32>() + of(Phase::Head)
     };
     let mut best = of(2);
@@ -368,7 +372,7 @@ fn stream_bytes(plan: &Plan, kinds: u32, phase: Phase) -> u64 {
     let blocks = (0..plan.groups).flat_map(|group| (0..plan.blocks).map(move |rank| (group, rank)));
     let bytes = |(group, rank)| {
         let tile = stream.kind(phase, rank >= plan.key_blocks()).bytes();
-        u64::from(plan.segment(phase, group).tiles * WARPS * tile)
+        u64::from(plan.segment(phase, group).tiles() * WARPS * tile)
     };
     blocks.map(bytes).sum()
 }

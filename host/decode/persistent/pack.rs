@@ -1,7 +1,7 @@
 //! The matrices of a layer as the blocks' streams of tiles: see [`psionic_kernels::persistent::tile`].
 
 use psionic_kernels::layout::Kind;
-use psionic_kernels::persistent::plan::{Phase, Plan, SLOT_WARPS, Source, Stream, WARPS};
+use psionic_kernels::persistent::plan::{Phase, Plan, Source, Stream, WARPS};
 use psionic_kernels::persistent::tile::{self, BLOCK, BLOCKS, Code, KIND_BITS};
 use rayon::prelude::*;
 
@@ -85,7 +85,7 @@ impl<'a> Matrices<'_, 'a> {
         let (group, rank) = (block / plan.blocks, block % plan.blocks);
         let bytes = |phase: &Phase| {
             let tile = tile::bytes(self.kind(*phase, rank >= plan.key_blocks())).unwrap_or(0);
-            (plan.segment(*phase, group).tiles * WARPS * tile) as usize
+            (plan.segment(*phase, group).tiles() * WARPS * tile) as usize
         };
         self.phases().iter().map(bytes).sum()
     }
@@ -102,21 +102,18 @@ impl<'a> Matrices<'_, 'a> {
         for phase in self.phases() {
             let kind = self.kind(*phase, rank >= plan.key_blocks());
             let bytes = tile::bytes(kind).unwrap_or(0) as usize;
-            for step in 0..plan.segment(*phase, group).tiles {
-                for slot in 0..WARPS / SLOT_WARPS {
-                    for place in 0..SLOT_WARPS {
-                        let warp = slot * SLOT_WARPS + place;
-                        let (tile, after) = rest.split_at_mut(bytes);
-                        rest = after;
-                        tile.fill(0);
-                        for quad in 0..BLOCKS as u32 {
-                            let source = plan.source(*phase, (group, rank, warp), step, quad);
-                            if let Some((source, row, column)) = source {
-                                let matrix = self.get(source);
-                                let size = matrix.row_bytes() * BLOCK / matrix.cols;
-                                let start = row as usize * matrix.row_bytes() + column as usize * size;
-                                put_block(kind, &matrix.data[start..start + size], quad as usize, tile);
-                            }
+            for (first, sets, step) in plan.segment(*phase, group).order() {
+                for (warp, set) in (0..WARPS).flat_map(|warp| (first..first + sets).map(move |set| (warp, set))) {
+                    let (tile, after) = rest.split_at_mut(bytes);
+                    rest = after;
+                    tile.fill(0);
+                    for quad in 0..BLOCKS as u32 {
+                        let source = plan.source(*phase, (group, rank, warp), (set, step), quad);
+                        if let Some((source, row, column)) = source {
+                            let matrix = self.get(source);
+                            let size = matrix.row_bytes() * BLOCK / matrix.cols;
+                            let start = row as usize * matrix.row_bytes() + column as usize * size;
+                            put_block(kind, &matrix.data[start..start + size], quad as usize, tile);
                         }
                     }
                 }

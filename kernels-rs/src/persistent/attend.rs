@@ -9,7 +9,7 @@ use cuda_std::prelude::*;
 
 use super::block::{Block, sync};
 use super::exchange::{Exchange, Tagged};
-use super::plan::{CONSUMERS, HEAD, HEADS_TOGETHER, PARTIAL_STRIDE, SHORTEST_SPLIT, UNIT, WARPS};
+use super::plan::{CONSUMERS, HEAD, HEADS_TOGETHER, PARTIAL_STRIDE, UNIT, WARPS};
 
 /// Below every score, and far enough from the end of the range to subtract from.
 const LOWEST: f32 = -1e30;
@@ -24,6 +24,33 @@ struct Cache {
     values: *mut f16,
 }
 
+/// A lane's elements of a key and a value: 8 in each half.
+#[derive(Clone, Copy)]
+struct Rows {
+    keys: [U32x4; 2],
+    values: [U32x4; 2],
+}
+
+impl Cache {
+    /// This lane's part of the positions of a unit, of which the new one and those beyond are some other.
+    ///
+    /// # Safety
+    /// The cache must have the positions before the new one.
+    #[inline(always)]
+    unsafe fn rows(self, b: &Block<'_>, unit: u32) -> Rows {
+        let p = (unit * UNIT + b.lane / 8).min(b.position.max(1) - 1);
+        // SAFETY: as the caller promises; rows are aligned to 256 bytes. Others wrote them, in earlier tokens.
+        let half = |row: *const f16, half: u32| unsafe {
+            let i = p * HEAD + half * (HEAD / 2) + 8 * (b.lane % 8);
+            global::load(row.add(i as usize).cast::<U32x4>(), L2)
+        };
+        Rows {
+            keys: [half(self.keys, 0), half(self.keys, 1)],
+            values: [half(self.values, 0), half(self.values, 1)],
+        }
+    }
+}
+
 /// Attention, and its result as the input.
 ///
 /// # Safety
@@ -32,23 +59,26 @@ struct Cache {
 pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
     let plan = b.plan;
     let positions = b.position + 1;
-    let splits = positions.div_ceil(SHORTEST_SPLIT).min(plan.blocks);
+    let splits = positions.div_ceil(plan.shortest_split).min(plan.blocks);
     // A block of its own, or everybody alike.
     let split = if splits == 1 { 0 } else { b.rank };
     // SAFETY: as the plan says, for the whole body.
     unsafe {
         let first = (layer * plan.groups + b.group) as usize * (plan.context * HEAD) as usize;
         let cache = Cache { keys: b.weights.keys.add(first), values: b.weights.values.add(first) };
+        // Positions of earlier tokens, on their way while the queries are.
+        let mut rows = cache.rows(b, split + splits * b.warp);
         prepare(b, layer, cache);
         sync();
         let mut head = 0;
         while head < plan.heads {
             // A block without positions looks too: nobody takes what it finds.
-            look(b, cache, head, split, splits);
+            look(b, cache, head, split, splits, rows);
             sync();
             merge_warps(b, head, splits);
             // The next heads' results go where these were.
             if head + HEADS_TOGETHER < plan.heads {
+                rows = cache.rows(b, split + splits * b.warp);
                 sync();
             }
             head += HEADS_TOGETHER;
@@ -144,7 +174,7 @@ struct Running {
 /// # Safety
 /// All lanes must call it.
 #[inline(always)]
-unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32) {
+unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32, rows: Rows) {
     const TOGETHER: usize = HEADS_TOGETHER as usize;
     let plan = b.plan;
     let (slot, sub) = (b.lane / 8, (b.lane % 8) as usize);
@@ -153,14 +183,13 @@ unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32) 
     unsafe {
         let heads = b.at::<F32x4>(b.shared.heads, plan.head_words() / 4);
         let head_of = |h: usize| ((head + h as u32).min(plan.heads - 1) * HEAD / 4) as usize;
-        let mut unit = split + splits * b.warp;
+        let (mut unit, mut next) = (split + splits * b.warp, rows);
         // A warp without positions looks once too, in vain.
         loop {
             let p = unit * UNIT + slot;
-            // The new position, and those beyond, are not read from the cache.
-            let row = (p.min(b.position.max(1) - 1) * HEAD) as usize;
-            let (mut keys, mut values) =
-                (lane_of(cache.keys.add(row), sub), lane_of(cache.values.add(row), sub));
+            unit += splits * WARPS;
+            let Rows { mut keys, mut values } = next;
+            next = cache.rows(b, unit);
             if p == b.position {
                 let rows = heads.cast::<U32x4>();
                 let (key, value) = ((plan.heads * HEAD / 4) as usize, ((plan.heads + 1) * HEAD / 4) as usize);
@@ -193,7 +222,6 @@ unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32) 
                     r.value[2 * e + 1] = weight.mul_add(v[1], r.value[2 * e + 1] * shrink);
                 }
             }
-            unit += splits * WARPS;
             if unit * UNIT > b.position {
                 break;
             }
@@ -209,21 +237,6 @@ unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32) 
                 results.set(base + (HEAD / 4) as usize, F32x4([merged.max, merged.sum, 0.0, 0.0]));
             }
         }
-    }
-}
-
-/// A lane's elements of a row of the cache: 8 in each half.
-///
-/// # Safety
-/// The row must be there.
-#[inline(always)]
-unsafe fn lane_of(row: *const f16, sub: usize) -> [U32x4; 2] {
-    // SAFETY: as the caller promises; rows are aligned to 256 bytes. Others wrote it, in an earlier token.
-    unsafe {
-        [
-            global::load(row.add(8 * sub).cast::<U32x4>(), L2),
-            global::load(row.add((HEAD / 2) as usize + 8 * sub).cast::<U32x4>(), L2),
-        ]
     }
 }
 

@@ -190,7 +190,20 @@ impl Sums {
         unsafe { Atomic::<u64, Device>::from_ptr(self.words.add(i)) }.add(word, Ordering::Relaxed);
     }
 
-    /// What was added to sums `i` to `i + 3` since they were `before`, as soon as all contributions are there.
+    /// Sums `i` to `i + 3` as they are.
+    ///
+    /// # Safety
+    /// There must be such sums, and `i` must be even.
+    #[inline(always)]
+    pub unsafe fn look(self, i: usize) -> [u64; 4] {
+        // SAFETY: as the caller promises.
+        let [ab, cd] = unsafe { &*self.words.add(i).cast::<[[Atomic<u64, Device>; 2]; 2]>() };
+        let ([a, b], [c, d]) = (Atomic::load_pair(ab), Atomic::load_pair(cd));
+        [a, b, c, d]
+    }
+
+    /// Sums `i` to `i + 3` as soon as all contributions are there since they were `before`, and what was added. `now` is
+    /// what a first look found.
     ///
     /// # Safety
     /// There must be such sums, and `i` must be even.
@@ -198,17 +211,15 @@ impl Sums {
     pub unsafe fn four(
         self,
         i: usize,
-        before: &mut [u64; 4],
+        before: [u64; 4],
+        now: [u64; 4],
         epoch: u32,
         exchange: Exchange,
         watchdog: Watchdog,
-    ) -> [f32; 4] {
+    ) -> ([u64; 4], [f32; 4]) {
         let mut wait = Wait::new(watchdog, epoch, exchange);
+        let mut now = now;
         loop {
-            // SAFETY: as the caller promises.
-            let [ab, cd] = unsafe { &*self.words.add(i).cast::<[[Atomic<u64, Device>; 2]; 2]>() };
-            let ([a, b], [c, d]) = (Atomic::load_pair(ab), Atomic::load_pair(cd));
-            let now = [a, b, c, d];
             let (mut missing, mut values) = (0, [0.0; 4]);
             for k in 0..4 {
                 let added = now[k].wrapping_sub(before[k]);
@@ -219,10 +230,11 @@ impl Sums {
                 values[k] = fixed as f32 * (1.0 / FRACTION);
             }
             if missing == 0 {
-                *before = now;
-                return values;
+                return (now, values);
             }
             wait.again();
+            // SAFETY: as the caller promises.
+            now = unsafe { self.look(i) };
         }
     }
 }

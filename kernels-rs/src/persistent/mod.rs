@@ -23,7 +23,7 @@ pub use exchange::{Exchange, MAX_CONTRIBUTIONS, Watchdog};
 use crate::argmax::Best;
 use crate::layout::Matrix;
 use block::{Block, at, job};
-use plan::{CONSUMERS, Job, Phase, Plan, Shared, Stream, WARPS, fixed};
+use plan::{CONSUMERS, Job, PAIR, Phase, Plan, Shared, Stream, WARPS, fixed};
 use ring::{Consumer, Producer, Ring};
 
 /// A model in device memory.
@@ -114,8 +114,8 @@ pub unsafe fn decode(
         loop {
             if thread == 32 * phase as u32 {
                 let Job { segment: s, first, limit } = plan.job(phase, group, rank);
-                jobs.set(2 * phase as usize, U32x4([s.rows, s.blocks, s.together, s.tiles]));
-                jobs.set(2 * phase as usize + 1, U32x4([first, limit, 0, 0]));
+                jobs.set(2 * phase as usize, U32x4([s.rows, s.blocks, s.together, first]));
+                jobs.set(2 * phase as usize + 1, U32x4([limit, 0, 0, 0]));
             }
             if phase == Phase::Head {
                 break;
@@ -148,7 +148,7 @@ pub unsafe fn decode(
             exchanges,
             watchdog: Watchdog { patience, report },
             shared,
-            tiles: Consumer::new(warp),
+            tiles: Consumer::new(),
             ring,
             group,
             rank,
@@ -157,6 +157,7 @@ pub unsafe fn decode(
             thread,
             zero: 0,
             turn: 0,
+            factor: 1.0,
             epoch: tokens.epoch,
             position: tokens.start,
             best: Best::NONE,
@@ -265,7 +266,10 @@ unsafe fn produce(plan: &Plan, weights: &Weights, tokens: &Tokens, ring: Ring, b
             let mut stream = Stream::load(weights.streams, layer);
             producer.seek(weights.tiles.add(stream.start_of(block)));
             while phase != Phase::Head || head {
-                producer.ask(job(phase).segment.tiles, stream.kind(phase, values).bytes());
+                let [pairs, singles] = job(phase).segment.slots();
+                let bytes = stream.kind(phase, values).bytes() * WARPS;
+                producer.ask(pairs, bytes * PAIR);
+                producer.ask(singles, bytes);
                 match phase {
                     Phase::Head => break,
                     Phase::Down if layer + 1 < plan.layers => phase = Phase::Query,
