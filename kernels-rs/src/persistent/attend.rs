@@ -14,6 +14,9 @@ use super::plan::{CONSUMERS, HEAD, HEADS_TOGETHER, PARTIAL_STRIDE, UNIT, WARPS};
 /// Below every score, and far enough from the end of the range to subtract from.
 const LOWEST: f32 = -1e30;
 
+/// Blocks whose parts a thread waits for together.
+const RANKS: usize = 4;
+
 /// Elements of a head that a lane has.
 const PER_LANE: usize = 16;
 
@@ -122,8 +125,8 @@ unsafe fn prepare(b: &Block<'_>, layer: u32, cache: Cache) {
             let F32x2([w0, w1]) = global::load(norms.add(i).cast(), ReadOnly);
             let F32x2([w2, w3]) = global::load(norms.add(half + i).cast(), ReadOnly);
             let first = (h * HEAD) as usize;
-            let [x0, x1] = words.pair(first + i).map(f32::from_bits);
-            let [x2, x3] = words.pair(first + half + i).map(f32::from_bits);
+            let [low, high] = words.pairs([first + i, first + half + i]);
+            let ([x0, x1], [x2, x3]) = (low.map(f32::from_bits), high.map(f32::from_bits));
             let (mut low, mut high) = ([x0, x1], [x2, x3]);
             if !is_value {
                 let squares = x0 * x0 + x1 * x1 + x2 * x2 + x3 * x3;
@@ -332,17 +335,29 @@ unsafe fn merge_blocks(b: &Block<'_>, splits: u32) {
             let (head, pair) = (i / (HEAD / 2), i % (HEAD / 2));
             let first = (head * (HEAD + 2)) as usize;
             let (mut max, mut sum, mut value) = (LOWEST, 0.0f32, [0.0f32; 2]);
-            for rank in 0..splits {
-                let words = partial(b, rank);
-                let [m, s] = words.pair(first + HEAD as usize).map(f32::from_bits);
-                let v = words.pair(first + 2 * pair as usize).map(f32::from_bits);
-                let larger = if m > max { m } else { max };
-                let (shrink, weight) = (float::fast_exp2(max - larger), float::fast_exp2(m - larger));
-                max = larger;
-                sum = sum.mul_add(shrink, s * weight);
-                for e in 0..2 {
-                    value[e] = value[e].mul_add(shrink, v[e] * weight);
+            let mut rank = 0;
+            while rank < splits {
+                // Some at a time, the last one again where there are fewer.
+                let mut places = [0; 2 * RANKS];
+                for r in 0..RANKS {
+                    let of_rank = (rank + r as u32).min(splits - 1) * plan.partial_words();
+                    places[2 * r] = of_rank as usize + first + HEAD as usize;
+                    places[2 * r + 1] = of_rank as usize + first + 2 * pair as usize;
                 }
+                let parts = partial(b, 0).pairs(places);
+                for r in 0..RANKS {
+                    let [m, s] = parts[2 * r].map(f32::from_bits);
+                    let v = parts[2 * r + 1].map(f32::from_bits);
+                    let m = if rank + (r as u32) < splits { m } else { f32::NEG_INFINITY };
+                    let larger = if m > max { m } else { max };
+                    let (shrink, weight) = (float::fast_exp2(max - larger), float::fast_exp2(m - larger));
+                    max = larger;
+                    sum = sum.mul_add(shrink, s * weight);
+                    for e in 0..2 {
+                        value[e] = value[e].mul_add(shrink, v[e] * weight);
+                    }
+                }
+                rank += RANKS as u32;
             }
             attended.set(i as usize, F32x2(value.map(|v| v / sum)));
             i += CONSUMERS;

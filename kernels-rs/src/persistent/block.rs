@@ -280,33 +280,30 @@ impl Block<'_> {
             let mut squares = 0.0f32;
             let mut first = 0;
             while first < strips {
+                // A thread beyond the width looks at the first elements, and does nothing with them.
                 let place = |n: usize| (first + n as u32) * STRIP + 4 * self.thread;
-                // Everything is asked for before anything is waited for.
-                let mut weights = [[0.0f32; 4]; STRIPS];
-                let mut now = [[0u64; 4]; STRIPS];
+                let inside = |n: usize| place(n) < plan.hidden;
+                let (mut places, mut wanted) = ([0; STRIPS], [false; STRIPS]);
+                let (mut weights, mut before) = ([[0.0f32; 4]; STRIPS], [[0u64; 4]; STRIPS]);
                 for n in 0..STRIPS {
-                    let i = place(n) as usize;
-                    if i < plan.hidden as usize {
-                        weights[n] = global::load(norm.add(i).cast::<F32x4>(), ReadOnly).0;
-                        now[n] = sums.look(i);
+                    let strip = if inside(n) { first + n as u32 } else { 0 };
+                    wanted[n] = inside(n);
+                    places[n] = if inside(n) { place(n) as usize } else { 0 };
+                    weights[n] = global::load(norm.add(places[n]).cast::<F32x4>(), ReadOnly).0;
+                    for k in 0..4 {
+                        before[n][k] = seen.get(word(strip, k));
                     }
                 }
+                let (now, added) = sums.fours(places, wanted, before, self.epoch, exchange, self.watchdog);
                 for n in 0..STRIPS {
-                    let i = place(n) as usize;
-                    let inside = i < plan.hidden as usize;
                     let mut x = [0.0; 4];
-                    if inside {
+                    if inside(n) {
                         let strip = first + n as u32;
-                        let mut before = [0; 4];
-                        for k in 0..4 {
-                            before[k] = seen.get(word(strip, k));
-                        }
-                        let (after, added) = sums.four(i, before, now[n], self.epoch, exchange, self.watchdog);
                         let mine = (strip * CONSUMERS + self.thread) as usize;
                         x = residual.get(mine).0;
                         for k in 0..4 {
-                            seen.set(word(strip, k), after[k]);
-                            x[k] += added[k];
+                            seen.set(word(strip, k), now[n][k]);
+                            x[k] += added[n][k];
                         }
                         residual.set(mine, F32x4(x));
                         for k in 0..4 {
@@ -315,7 +312,7 @@ impl Block<'_> {
                         }
                     }
                     // By all lanes, so that the shuffles are not in a branch.
-                    vector.set::<4>(i, x, inside);
+                    vector.set::<4>(place(n) as usize, x, inside(n));
                 }
                 first += STRIPS as u32;
             }
@@ -364,8 +361,8 @@ impl Block<'_> {
             let mut i = 4 * self.thread;
             // Whole warps: the width is a multiple of 256.
             while i < cols {
-                let values = words.four(i as usize);
-                vector.set::<4>(i as usize, values.map(f32::from_bits), true);
+                let [[a, b], [c, d]] = words.pairs([i as usize, i as usize + 2]);
+                vector.set::<4>(i as usize, [a, b, c, d].map(f32::from_bits), true);
                 i += STRIP;
             }
             sync();
@@ -396,6 +393,9 @@ impl Block<'_> {
             let job = job(phase);
             let code = Stream::of(layer).kind(phase, self.rank >= self.plan.key_blocks());
             let input = self.vector(job.segment.blocks * BLOCK as u32);
+            if matches!(phase, Phase::Query | Phase::GateUp | Phase::Head) {
+                self.factor = self.factor();
+            }
             // As many sets as make a result for each lane.
             let batch = 32 >> job.segment.together;
             let (mut left, mut row) = (job.segment.sets(), self.lane);
@@ -463,14 +463,11 @@ impl Block<'_> {
                         let second = tiles.from(K::TILE_BYTES as usize);
                         [K::of_tile(tiles, lane as usize), K::of_tile(second, lane as usize)]
                     };
-                    let first = self.tiles.take(ring, warp, lane, PAIR * K::TILE_BYTES, load);
-                    if PAIRS == 2 {
-                        let second = self.tiles.take(ring, warp, lane, PAIR * K::TILE_BYTES, load);
-                        sums[N - 2] += second[0].dot(&x);
-                        sums[N - 1] += second[1].dot(&x);
+                    for pair in 0..PAIRS {
+                        let weights = self.tiles.take(ring, warp, lane, PAIR * K::TILE_BYTES, load);
+                        sums[2 * pair] += weights[0].dot(&x);
+                        sums[2 * pair + 1] += weights[1].dot(&x);
                     }
-                    sums[0] += first[0].dot(&x);
-                    sums[1] += first[1].dot(&x);
                 }
                 step += 1;
                 if step == input.segment.steps() {
@@ -487,9 +484,6 @@ impl Block<'_> {
     unsafe fn send(&mut self, phase: Phase, job: &Job, row: u32, value: f32) {
         // SAFETY: every row of the plan has a word of its own; the input's norm is complete.
         unsafe {
-            if matches!(phase, Phase::Query | Phase::GateUp | Phase::Head) {
-                self.factor = self.factor();
-            }
             let value = if matches!(phase, Phase::Output | Phase::Down) { value } else { value * self.factor };
             // Gate and up are neighbouring rows.
             let next = warp::shuffle_xor_f32(warp::ALL, value, 1);
@@ -552,7 +546,7 @@ impl Block<'_> {
                 let mut all = Best::NONE;
                 let mut other = self.lane;
                 while other < self.plan.groups * self.plan.blocks {
-                    let [value, index] = words.pair(2 * other as usize);
+                    let [[value, index]] = words.pairs([2 * other as usize]);
                     all = all.or(Best { value: f32::from_bits(value), index });
                     other += 32;
                 }

@@ -128,38 +128,25 @@ impl Tagged {
         unsafe { Atomic::<u64, Device>::from_ptr(self.words.add(i)) }.store(word, Ordering::Relaxed);
     }
 
-    /// Words `i` and `i + 1`, as soon as both are of this epoch.
+    /// The pairs of words that begin at `places`, as soon as all are of this epoch: all are looked at in each round, as a
+    /// round takes as long for many as for one.
     ///
     /// # Safety
-    /// There must be such words, and `i` must be even.
+    /// There must be such words, and the places must be even.
     #[inline(always)]
-    pub unsafe fn pair(self, i: usize) -> [u32; 2] {
+    pub unsafe fn pairs<const N: usize>(self, places: [usize; N]) -> [[u32; 2]; N] {
         let mut wait = Wait::new(self.watchdog, self.epoch, self.exchange);
         loop {
-            // SAFETY: as the caller promises.
-            let pair = unsafe { &*self.words.add(i).cast::<[Atomic<u64, Device>; 2]>() };
-            let [a, b] = Atomic::load_pair(pair);
-            if (a >> 32) as u32 == self.epoch && (b >> 32) as u32 == self.epoch {
-                return [a as u32, b as u32];
+            let (mut values, mut late) = ([[0; 2]; N], 0);
+            for n in 0..N {
+                // SAFETY: as the caller promises.
+                let pair = unsafe { &*self.words.add(places[n]).cast::<[Atomic<u64, Device>; 2]>() };
+                let [a, b] = Atomic::load_pair(pair);
+                late |= (a >> 32) as u32 ^ self.epoch | (b >> 32) as u32 ^ self.epoch;
+                values[n] = [a as u32, b as u32];
             }
-            wait.again();
-        }
-    }
-
-    /// Words `i` to `i + 3`, as soon as all are of this epoch.
-    ///
-    /// # Safety
-    /// There must be such words, and `i` must be even.
-    #[inline(always)]
-    pub unsafe fn four(self, i: usize) -> [u32; 4] {
-        let mut wait = Wait::new(self.watchdog, self.epoch, self.exchange);
-        loop {
-            // SAFETY: as the caller promises.
-            let [ab, cd] = unsafe { &*self.words.add(i).cast::<[[Atomic<u64, Device>; 2]; 2]>() };
-            let ([a, b], [c, d]) = (Atomic::load_pair(ab), Atomic::load_pair(cd));
-            let late = |word: u64| (word >> 32) as u32 ^ self.epoch;
-            if late(a) | late(b) | late(c) | late(d) == 0 {
-                return [a as u32, b as u32, c as u32, d as u32];
+            if late == 0 {
+                return values;
             }
             wait.again();
         }
@@ -190,51 +177,46 @@ impl Sums {
         unsafe { Atomic::<u64, Device>::from_ptr(self.words.add(i)) }.add(word, Ordering::Relaxed);
     }
 
-    /// Sums `i` to `i + 3` as they are.
+    /// Four sums from each of `places` on, as soon as all contributions are there since they were `before`, and what was
+    /// added. All are looked at in each round; those that are not
+    /// `wanted` are not waited for.
     ///
     /// # Safety
-    /// There must be such sums, and `i` must be even.
+    /// There must be such sums, and the places must be even.
     #[inline(always)]
-    pub unsafe fn look(self, i: usize) -> [u64; 4] {
-        // SAFETY: as the caller promises.
-        let [ab, cd] = unsafe { &*self.words.add(i).cast::<[[Atomic<u64, Device>; 2]; 2]>() };
-        let ([a, b], [c, d]) = (Atomic::load_pair(ab), Atomic::load_pair(cd));
-        [a, b, c, d]
-    }
-
-    /// Sums `i` to `i + 3` as soon as all contributions are there since they were `before`, and what was added. `now` is
-    /// what a first look found.
-    ///
-    /// # Safety
-    /// There must be such sums, and `i` must be even.
-    #[inline(always)]
-    pub unsafe fn four(
+    pub unsafe fn fours<const N: usize>(
         self,
-        i: usize,
-        before: [u64; 4],
-        now: [u64; 4],
+        places: [usize; N],
+        wanted: [bool; N],
+        before: [[u64; 4]; N],
         epoch: u32,
         exchange: Exchange,
         watchdog: Watchdog,
-    ) -> ([u64; 4], [f32; 4]) {
+    ) -> ([[u64; 4]; N], [[f32; 4]; N]) {
         let mut wait = Wait::new(watchdog, epoch, exchange);
-        let mut now = now;
         loop {
-            let (mut missing, mut values) = (0, [0.0; 4]);
-            for k in 0..4 {
-                let added = now[k].wrapping_sub(before[k]);
-                // The fraction may be negative: rounded to the nearest, the count is what it is.
-                let count = added.wrapping_add(1 << (COUNT_SHIFT - 1)) >> COUNT_SHIFT;
-                missing |= count as u32 ^ self.contributions;
-                let fixed = (added << (64 - COUNT_SHIFT)) as i64 >> (64 - COUNT_SHIFT);
-                values[k] = fixed as f32 * (1.0 / FRACTION);
+            let (mut now, mut missing, mut values) = ([[0; 4]; N], 0, [[0.0; 4]; N]);
+            for n in 0..N {
+                // SAFETY: as the caller promises.
+                let [ab, cd] =
+                    unsafe { &*self.words.add(places[n]).cast::<[[Atomic<u64, Device>; 2]; 2]>() };
+                let ([a, b], [c, d]) = (Atomic::load_pair(ab), Atomic::load_pair(cd));
+                now[n] = [a, b, c, d];
+            }
+            for n in 0..N {
+                for k in 0..4 {
+                    let added = now[n][k].wrapping_sub(before[n][k]);
+                    // The fraction may be negative: rounded to the nearest, the count is what it is.
+                    let count = added.wrapping_add(1 << (COUNT_SHIFT - 1)) >> COUNT_SHIFT;
+                    missing |= if wanted[n] { count as u32 ^ self.contributions } else { 0 };
+                    let fixed = (added << (64 - COUNT_SHIFT)) as i64 >> (64 - COUNT_SHIFT);
+                    values[n][k] = fixed as f32 * (1.0 / FRACTION);
+                }
             }
             if missing == 0 {
                 return (now, values);
             }
             wait.again();
-            // SAFETY: as the caller promises.
-            now = unsafe { self.look(i) };
         }
     }
 }
