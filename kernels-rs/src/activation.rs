@@ -65,6 +65,31 @@ impl Vector {
         }
     }
 
+    /// Sets the codes of elements `i` to `i + 7`.
+    ///
+    /// # Safety
+    /// There must be such elements, and `i` must be a multiple of 8.
+    #[inline(always)]
+    pub unsafe fn set_codes(self, i: usize, words: [u32; 2]) {
+        let unit = i / 16;
+        let place = (unit % 4 * self.stride + unit / 4) * 2 + i / 8 % 2;
+        // SAFETY: as the caller promises.
+        unsafe { self.codes.cast::<U32x2>().set(place, U32x2(words)) };
+    }
+
+    /// Sets the scale of a group, and the sums of its two sixteens' codes.
+    ///
+    /// # Safety
+    /// There must be such a group.
+    #[inline(always)]
+    pub unsafe fn set_scale(self, group: usize, scale: f32, sums: [i32; 2]) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            self.scales.cast::<f32>().set(group, scale);
+            self.sums.cast::<F32x2>().set(group, F32x2(sums.map(|sum| scale * sum as f32)));
+        }
+    }
+
     /// Chunk `c`.
     ///
     /// # Safety

@@ -4,6 +4,7 @@ mod pack;
 
 use cuda_std::launch::LaunchConfig;
 use psionic_kernels::persistent::plan::{self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, PAIR, Phase, Plan, Stream, WARPS};
+use psionic_kernels::persistent::residual::GROUP_WORDS;
 use psionic_kernels::persistent::tile::BLOCK;
 use psionic_kernels::persistent::{
     Exchange, Exchanges, MAX_CONTRIBUTIONS, Profile, Tokens, Weights, decode, profile_phases,
@@ -26,6 +27,9 @@ const IN_FLIGHT: u32 = 2;
 
 /// Positions below which another block of a group is not worth its share of the exchange.
 const SHORTEST_SPLIT: u32 = 128;
+
+/// The last epoch: an epoch has two tags, of 32 bits.
+const LAST_EPOCH: u32 = u32::MAX / 2;
 
 /// Nanoseconds that blocks of a GPU wait for each other before the launch is ended.
 const PATIENCE: u64 = 500_000_000;
@@ -149,30 +153,33 @@ struct Words {
     partials: Buffer<u64>,
     hidden: Buffer<u64>,
     best: Buffer<u64>,
+    residual: Buffer<u64>,
     /// Of the output projection, then of the down projection.
     sums: Buffer<u64>,
 }
 
 impl Words {
-    fn lens(plan: &Plan) -> [usize; 5] {
+    fn lens(plan: &Plan) -> [usize; 6] {
         let blocks = plan.groups * plan.blocks;
         [
             plan.groups * plan.head_words(),
             blocks * plan.partial_words(),
             plan.groups * plan.largest_slice() * BLOCK as u32,
             blocks * 2,
+            plan.hidden / 32 * GROUP_WORDS,
             2 * plan.hidden,
         ]
         .map(|len| len as usize)
     }
 
     fn new(device: &Device, plan: &Plan) -> Result<Self, DeviceError> {
-        let [heads, partials, hidden, best, sums] = Self::lens(plan);
+        let [heads, partials, hidden, best, residual, sums] = Self::lens(plan);
         Ok(Self {
             heads: device.zeroed(heads)?,
             partials: device.zeroed(partials)?,
             hidden: device.zeroed(hidden)?,
             best: device.zeroed(best)?,
+            residual: device.zeroed(residual)?,
             sums: device.zeroed(sums)?,
         })
     }
@@ -225,12 +232,13 @@ impl Persistent {
         let plan = self.plan;
         // A token has an epoch for each layer and one more.
         let epochs = (plan.layers + 1) * count as u32;
-        if self.epoch.checked_add(epochs).is_none() {
+        if epochs > LAST_EPOCH - self.epoch {
             // Words of an early epoch would pass for those of a later one.
             for words in [&mut self.exchange.heads, &mut self.exchange.partials, &mut self.exchange.hidden] {
                 device.clear(words)?;
             }
             device.clear(&mut self.exchange.best)?;
+            device.clear(&mut self.exchange.residual)?;
             self.epoch = 0;
         }
         device.clear(&mut self.exchange.sums)?;
@@ -254,6 +262,7 @@ impl Persistent {
                 partials: words.partials.as_mut_ptr().as_host(),
                 hidden: words.hidden.as_mut_ptr().as_host(),
                 best: words.best.as_mut_ptr().as_host(),
+                residual: words.residual.as_mut_ptr().as_host(),
                 output: words.sums.as_mut_ptr().as_host(),
                 down: words.sums.as_mut_ptr().add(plan.hidden as usize).as_host(),
             },
@@ -292,6 +301,7 @@ impl Persistent {
                     n if n == Exchange::Output as u32 => "the output projection",
                     n if n == Exchange::Hidden as u32 => "the hidden elements of its group",
                     n if n == Exchange::Down as u32 => "the down projection",
+                    n if n == Exchange::Residual as u32 => "the residual stream",
                     _ => "the best logits",
                 },
             },

@@ -4,20 +4,17 @@ use cuda_std::prelude::*;
 
 use super::Weights;
 use super::attend;
+use super::residual;
 use super::exchange::{Exchange, Sums, Tagged, Watchdog};
 use super::plan::{
     BUNDLE, CONSUMERS, HEAD, Job, PAIR, Phase, Plan, STRIP, Segment, Shared, Stream, WARPS, fixed,
 };
 use super::ring::{Consumer, Ring};
 use super::tile::{BLOCK, Code};
-use crate::activation::{Quantized, Vector};
+use crate::activation::{GROUP, Quantized, Vector};
 use crate::argmax::Best;
-use crate::layout::{Kind, Matrix};
 use crate::swiglu::silu;
 use crate::weights::{Q4K, Q6K, Q8_0, TileChunk};
-
-/// Strips of the residual stream that are waited for together.
-const STRIPS: usize = 2;
 
 /// The barrier of the threads that multiply.
 const BARRIER: u32 = 1;
@@ -70,30 +67,12 @@ pub struct Exchanges {
     pub hidden: *mut u64,
     /// `u64`, tagged: two for each block.
     pub best: *mut u64,
+    /// `u64`, tagged: [`GROUP_WORDS`](super::residual::GROUP_WORDS) for each 32 elements of the residual stream.
+    pub residual: *mut u64,
     /// `u64`, zero when the launch begins: the residual stream's elements, for the output projection.
     pub output: *mut u64,
     /// `u64`, zero when the launch begins: the same for the down projection.
     pub down: *mut u64,
-}
-
-/// The embedding of a token, a chunk a thread, as the residual stream that lies at `residual`. Not inlined: it is needed
-/// once a token, and the compiler would keep all its addresses in registers.
-///
-/// # Safety
-/// `m` is a matrix of that kind and shape, with a row for the token.
-#[inline(never)]
-unsafe fn embed(data: *const u8, kind: Kind, rows: u32, cols: u32, token: u32, thread: u32, residual: u32) {
-    let m = Matrix { data, rows, cols, kind, first_block: 0, blocks: 1 };
-    let mut c = thread as usize;
-    while c < m.chunks() {
-        // SAFETY: the row and the chunk exist, and the residual stream has the row's elements.
-        unsafe {
-            let stream = at::<F32x4>(residual, cols.next_multiple_of(STRIP) / 4);
-            // A thread's own elements are neighbours.
-            crate::embed::chunk(&m, token as usize, c, |i, four| stream.set(i / 4, F32x4(four)));
-        }
-        c += CONSUMERS as usize;
-    }
 }
 
 /// The input, as a lane needs it for the tiles of a segment.
@@ -243,110 +222,38 @@ impl Block<'_> {
         unsafe { self.at(offset, len) }
     }
 
-    /// The residual stream of a token: its embedding.
+    /// The residual stream, normalised, as the input of a phase. The norm's common factor is left to the results: codes
+    /// do not depend on it.
     #[inline(always)]
-    pub unsafe fn embed(&mut self, token: u32) {
-        let m = &self.weights.embedding;
-        // SAFETY: as the caller promises.
+    pub unsafe fn normalise(&mut self, phase: Phase) {
+        // SAFETY: as the plan says.
         unsafe {
-            embed(m.data, m.kind, m.rows, m.cols, token, self.thread, self.shared.residual);
+            let groups = self.plan.hidden / GROUP as u32;
+            let vector = self.next_vector(self.plan.hidden);
+            let codes =
+                residual::codes(&self.exchanges, self.epoch, phase == Phase::GateUp, self.watchdog);
+            residual::collect(codes, groups, self.thread, vector, self.squares());
             sync();
         }
     }
 
-    /// The residual stream, normalised, as the input of a phase, after the sums were added to it that the phase waits
-    /// for. The norm's common factor is left to the results: codes do not depend on it.
+    /// The sums of squares of the residual stream's groups.
     #[inline(always)]
-    pub unsafe fn normalise(&mut self, layer: u32, phase: Phase) {
-        let plan = self.plan;
-        let output = phase == Phase::GateUp;
-        let (words, exchange) = if output {
-            (self.exchanges.output, Exchange::Output)
-        } else {
-            (self.exchanges.down, Exchange::Down)
-        };
-        // Before the first layer nobody contributes.
-        let contributions = if layer > 0 || phase != Phase::Query { plan.groups } else { 0 };
-        let sums = Sums { words, contributions };
-        // SAFETY: as the plan says; each thread uses elements of its own.
-        unsafe {
-            let norm = self.weights.norms.add(((2 * layer + u32::from(output)) * plan.hidden) as usize);
-            let vector = self.next_vector(plan.hidden);
-            let strips = plan.hidden.div_ceil(STRIP);
-            let residual = self.at::<F32x4>(self.shared.residual, strips * CONSUMERS);
-            // Neighbouring threads use neighbouring words.
-            let seen = self.seen(u32::from(!output), strips);
-            let word = |strip: u32, k: usize| ((strip * 4 + k as u32) * CONSUMERS + self.thread) as usize;
-            let mut squares = 0.0f32;
-            let mut first = 0;
-            while first < strips {
-                // A thread beyond the width looks at the first elements, and does nothing with them.
-                let place = |n: usize| (first + n as u32) * STRIP + 4 * self.thread;
-                let inside = |n: usize| place(n) < plan.hidden;
-                let (mut places, mut wanted) = ([0; STRIPS], [false; STRIPS]);
-                let (mut weights, mut before) = ([[0.0f32; 4]; STRIPS], [[0u64; 4]; STRIPS]);
-                for n in 0..STRIPS {
-                    let strip = if inside(n) { first + n as u32 } else { 0 };
-                    wanted[n] = inside(n);
-                    places[n] = if inside(n) { place(n) as usize } else { 0 };
-                    weights[n] = global::load(norm.add(places[n]).cast::<F32x4>(), ReadOnly).0;
-                    for k in 0..4 {
-                        before[n][k] = seen.get(word(strip, k));
-                    }
-                }
-                let (now, added) = sums.fours(places, wanted, before, self.epoch, exchange, self.watchdog);
-                for n in 0..STRIPS {
-                    let mut x = [0.0; 4];
-                    if inside(n) {
-                        let strip = first + n as u32;
-                        let mine = (strip * CONSUMERS + self.thread) as usize;
-                        x = residual.get(mine).0;
-                        for k in 0..4 {
-                            seen.set(word(strip, k), now[n][k]);
-                            x[k] += added[n][k];
-                        }
-                        residual.set(mine, F32x4(x));
-                        for k in 0..4 {
-                            squares = x[k].mul_add(x[k], squares);
-                            x[k] *= weights[n][k];
-                        }
-                    }
-                    // By all lanes, so that the shuffles are not in a branch.
-                    vector.set::<4>(place(n) as usize, x, inside(n));
-                }
-                first += STRIPS as u32;
-            }
-            let squares = warp::sum_f32(squares);
-            if self.lane == 0 {
-                self.norms().set(self.warp as usize, squares);
-            }
-            sync();
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn seen(&self, which: u32, strips: u32) -> shared::Slice<u64> {
-        let len = strips * STRIP;
+    unsafe fn squares(&self) -> shared::Slice<f32> {
         // SAFETY: the launch has the plan's shared memory.
-        unsafe { self.at(self.shared.sums + which * len * 8, len) }
-    }
-
-    /// The warps' sums of squares of the vector that is the input.
-    #[inline(always)]
-    unsafe fn norms(&self) -> shared::Slice<f32> {
-        // SAFETY: the launch has the plan's shared memory.
-        unsafe { self.floats(fixed::NORMS + self.turn * WARPS * 4, WARPS) }
+        unsafe { self.at(self.shared.squares, self.plan.hidden / GROUP as u32) }
     }
 
     /// The common factor of the normalised input: `1 / sqrt(mean(x^2) + eps)`.
     #[inline(always)]
     unsafe fn factor(&self) -> f32 {
-        // SAFETY: all warps' sums were written before the barrier that ended the input.
-        let squares = unsafe { self.norms().get((self.lane % WARPS) as usize) };
-        const { assert!(WARPS == 8, "the lanes that have a warp's sum") };
-        let sum = squares + warp::shuffle_xor_f32(warp::ALL, squares, 4);
-        let sum = sum + warp::shuffle_xor_f32(warp::ALL, sum, 2);
-        let sum = sum + warp::shuffle_xor_f32(warp::ALL, sum, 1);
+        let (mut sum, mut group) = (0.0f32, self.lane);
+        while group < self.plan.hidden / GROUP as u32 {
+            // SAFETY: all were written before the barrier that ended the input.
+            sum += unsafe { self.squares().get(group as usize) };
+            group += 32;
+        }
+        let sum = warp::sum_f32(sum);
         float::fast_rsqrt(sum / self.plan.hidden as f32 + self.plan.eps)
     }
 
@@ -543,18 +450,10 @@ impl Block<'_> {
                     words.set(2 * block as usize, best.value.to_bits());
                     words.set(2 * block as usize + 1, best.index);
                 }
-                let mut all = Best::NONE;
-                let mut other = self.lane;
-                while other < self.plan.groups * self.plan.blocks {
-                    let [[value, index]] = words.pairs([2 * other as usize]);
-                    all = all.or(Best { value: f32::from_bits(value), index });
-                    other += 32;
-                }
-                let all = all.of_warp();
+                let best = residual::best_of_all(words, self.plan.groups * self.plan.blocks, self.lane);
                 thread::device_fence();
                 if self.lane == 0 {
-                    // No logit was a number: any token, rather than an index that is none.
-                    chosen.set(0, if all.index == u32::MAX { 0 } else { all.index });
+                    chosen.set(0, best);
                 }
             }
             sync();

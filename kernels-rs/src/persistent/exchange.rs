@@ -46,14 +46,16 @@ pub enum Exchange {
     Heads = 1,
     /// The blocks' parts of the attention, in a group.
     Attention = 2,
-    /// The output projection, over all blocks.
+    /// The sums of the output projection, over all blocks.
     Output = 3,
     /// The feed-forward network's hidden elements, in a group.
     Hidden = 4,
-    /// The down projection, over all blocks.
+    /// The sums of the down projection, over all blocks.
     Down = 5,
     /// The best logits, over all blocks.
     Best = 6,
+    /// The residual stream's codes, over all blocks.
+    Residual = 7,
 }
 
 /// A wait: what it is for, and when it began.
@@ -177,44 +179,29 @@ impl Sums {
         unsafe { Atomic::<u64, Device>::from_ptr(self.words.add(i)) }.add(word, Ordering::Relaxed);
     }
 
-    /// Four sums from each of `places` on, as soon as all contributions are there since they were `before`, and what was
-    /// added. All are looked at in each round; those that are not
-    /// `wanted` are not waited for.
+    /// Sum `i` as soon as all contributions are there since it was `before`, and what was added.
     ///
     /// # Safety
-    /// There must be such sums, and the places must be even.
+    /// There must be such a sum.
     #[inline(always)]
-    pub unsafe fn fours<const N: usize>(
+    pub unsafe fn wait(
         self,
-        places: [usize; N],
-        wanted: [bool; N],
-        before: [[u64; 4]; N],
+        i: usize,
+        before: u64,
         epoch: u32,
         exchange: Exchange,
         watchdog: Watchdog,
-    ) -> ([[u64; 4]; N], [[f32; 4]; N]) {
+    ) -> (u64, f32) {
         let mut wait = Wait::new(watchdog, epoch, exchange);
         loop {
-            let (mut now, mut missing, mut values) = ([[0; 4]; N], 0, [[0.0; 4]; N]);
-            for n in 0..N {
-                // SAFETY: as the caller promises.
-                let [ab, cd] =
-                    unsafe { &*self.words.add(places[n]).cast::<[[Atomic<u64, Device>; 2]; 2]>() };
-                let ([a, b], [c, d]) = (Atomic::load_pair(ab), Atomic::load_pair(cd));
-                now[n] = [a, b, c, d];
-            }
-            for n in 0..N {
-                for k in 0..4 {
-                    let added = now[n][k].wrapping_sub(before[n][k]);
-                    // The fraction may be negative: rounded to the nearest, the count is what it is.
-                    let count = added.wrapping_add(1 << (COUNT_SHIFT - 1)) >> COUNT_SHIFT;
-                    missing |= if wanted[n] { count as u32 ^ self.contributions } else { 0 };
-                    let fixed = (added << (64 - COUNT_SHIFT)) as i64 >> (64 - COUNT_SHIFT);
-                    values[n][k] = fixed as f32 * (1.0 / FRACTION);
-                }
-            }
-            if missing == 0 {
-                return (now, values);
+            // SAFETY: as the caller promises.
+            let now = unsafe { Atomic::<u64, Device>::from_ptr(self.words.add(i)) }.load(Ordering::Relaxed);
+            let added = now.wrapping_sub(before);
+            // The fraction may be negative: rounded to the nearest, the count is what it is.
+            let count = added.wrapping_add(1 << (COUNT_SHIFT - 1)) >> COUNT_SHIFT;
+            if count as u32 == self.contributions {
+                let fixed = (added << (64 - COUNT_SHIFT)) as i64 >> (64 - COUNT_SHIFT);
+                return (now, fixed as f32 * (1.0 / FRACTION));
             }
             wait.again();
         }

@@ -12,6 +12,7 @@ mod attend;
 mod block;
 mod exchange;
 pub mod plan;
+pub mod residual;
 mod ring;
 pub mod tile;
 
@@ -87,7 +88,7 @@ pub const fn profile_phases(layers: u32) -> u32 {
 /// [`plan::Shared::bytes`] of dynamic shared memory, laid out as [`Plan::shared`] says. The weights are the plan's, packed as [`Plan::source`] says. The
 /// tokens are in the vocabulary, and their positions in the context. The exchanges' words are nobody else's, the sums
 /// zero, and the tagged words of earlier epochs.
-#[kernel(launch_bounds(288, 1))]
+#[kernel(launch_bounds(320, 1))]
 #[allow(clippy::too_many_arguments)]
 pub unsafe fn decode(
     plan: Plan,
@@ -128,12 +129,6 @@ pub unsafe fn decode(
             streams.set(layer as usize, global::load(weights.streams.add(layer as usize), ReadOnly));
             layer += plan::THREADS;
         }
-        let seen = at::<u64>(shared.sums, (shared.residual - shared.sums) / 8);
-        let mut i = thread as usize;
-        while i < seen.len() {
-            seen.set(i, 0);
-            i += plan::THREADS as usize;
-        }
         thread::sync_threads();
         if warp == WARPS {
             if thread == CONSUMERS {
@@ -141,12 +136,17 @@ pub unsafe fn decode(
             }
             return;
         }
+        let watchdog = Watchdog { patience, report };
+        if warp == residual::WARP {
+            residual::keep(&plan, shared, &weights, exchanges, &tokens, watchdog);
+            return;
+        }
         let mut b = Block {
             given: &plan,
             plan,
             weights: &weights,
             exchanges,
-            watchdog: Watchdog { patience, report },
+            watchdog,
             shared,
             tiles: Consumer::new(),
             ring,
@@ -163,20 +163,14 @@ pub unsafe fn decode(
             best: Best::NONE,
             logits,
         };
-        let mut token = global::load(tokens.ids.add(tokens.start as usize), L2);
         let mut done = 0;
         while done < tokens.count {
             done += 1;
             let times = if done == tokens.count { profile.times } else { core::ptr::null_mut() };
             let next = b.position + 1;
-            let chosen = run(&mut b, token, next >= tokens.known, times);
-            if next >= tokens.known {
-                token = chosen;
-                if block == 0 && thread == 0 {
-                    global::store(tokens.ids.add(next as usize), chosen);
-                }
-            } else if done < tokens.count {
-                token = global::load(tokens.ids.add(next as usize), L2);
+            let chosen = run(&mut b, next >= tokens.known, times);
+            if next >= tokens.known && block == 0 && thread == 0 {
+                global::store(tokens.ids.add(next as usize), chosen);
             }
             b.position = next;
         }
@@ -185,7 +179,7 @@ pub unsafe fn decode(
 
 /// Runs a token through the layers and, if that is asked for, the head; gives the best token.
 #[inline(always)]
-unsafe fn run(b: &mut Block<'_>, token: u32, head: bool, times: *mut u64) -> u32 {
+unsafe fn run(b: &mut Block<'_>, head: bool, times: *mut u64) -> u32 {
     let plan = b.given;
     let phases = profile_phases(plan.layers);
     let mut clock = Clock { times, next: 0 };
@@ -195,13 +189,12 @@ unsafe fn run(b: &mut Block<'_>, token: u32, head: bool, times: *mut u64) -> u32
     }
     // SAFETY: as for the kernel.
     unsafe {
-        b.embed(token);
         let (mut layer, mut phase) = (0, Phase::Query);
         b.epoch += 1;
         loop {
             b.refresh();
             match phase {
-                Phase::Query | Phase::GateUp | Phase::Head => b.normalise(layer, phase),
+                Phase::Query | Phase::GateUp | Phase::Head => b.normalise(phase),
                 Phase::KeyValue => {}
                 Phase::Output => b.attend(layer),
                 Phase::Down => b.gather_hidden(),

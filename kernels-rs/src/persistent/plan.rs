@@ -16,8 +16,8 @@ pub const WARPS: u32 = 8;
 /// Their threads.
 pub const CONSUMERS: u32 = WARPS * 32;
 
-/// Threads of a block: those, and the warp that asks for weights.
-pub const THREADS: u32 = CONSUMERS + 32;
+/// Threads of a block: those, the warp that asks for weights, and the one that keeps the residual stream.
+pub const THREADS: u32 = CONSUMERS + 64;
 
 /// Tiles of each warp that arrive together: those of two sets of rows.
 pub const PAIR: u32 = 2;
@@ -38,7 +38,7 @@ pub const MAX_SLOTS: u32 = 32;
 pub const STRIP: u32 = 4 * CONSUMERS;
 
 /// The longest residual stream.
-pub const MAX_HIDDEN: u32 = 4 * STRIP;
+pub const MAX_HIDDEN: u32 = 4096;
 
 /// Query heads that attention looks at together.
 pub const HEADS_TOGETHER: u32 = 2;
@@ -274,10 +274,14 @@ pub struct Shared {
     pub codes: u32,
     /// Bytes of such a vector.
     pub vector: u32,
-    /// What each sum was when it was read last: `u64`.
-    pub sums: u32,
-    /// The residual stream: `f32`.
+    /// The sums of squares of the residual stream's groups of 32: `f32`.
+    pub squares: u32,
+    /// What each sum that the block owns was when it was read last: `u64`, for the two projections.
+    pub seen: u32,
+    /// The elements of the residual stream that the block owns: `f32`.
     pub residual: u32,
+    /// A chunk of an embedding: `f32`.
+    pub embedded: u32,
     /// Queries, key and value: `f32`.
     pub heads: u32,
     /// The warps' results of attention: `f32`.
@@ -302,10 +306,8 @@ pub mod fixed {
     pub const JOBS: u32 = EMPTY + MAX_SLOTS * 8;
     /// Each layer's stream and the head's.
     pub const STREAMS: u32 = JOBS + 6 * 32;
-    /// Sums of squares of each warp, for two vectors in turns.
-    pub const NORMS: u32 = STREAMS + (MAX_LAYERS + 1) * 16;
     /// Each warp's best logit.
-    pub const BEST: u32 = NORMS + 2 * WARPS * 4;
+    pub const BEST: u32 = STREAMS + (MAX_LAYERS + 1) * 16;
     /// The token that was chosen.
     pub const TOKEN: u32 = BEST + WARPS * 8;
     /// The end.
@@ -325,6 +327,12 @@ impl Plan {
     #[inline(always)]
     pub const fn largest_slice(&self) -> u32 {
         (self.ffn / tile::BLOCK as u32).div_ceil(self.groups)
+    }
+
+    /// Groups of 32 elements of the residual stream that a block owns, at most.
+    #[inline(always)]
+    pub const fn owned_groups(&self) -> u32 {
+        (self.hidden / 32).div_ceil(self.groups * self.blocks)
     }
 
     /// Warps of a group.
@@ -388,7 +396,7 @@ impl Plan {
     /// Where things lie in shared memory.
     #[inline(always)]
     pub const fn shared(&self) -> Shared {
-        let strips = self.hidden.div_ceil(STRIP);
+        let owned = self.owned_groups() * 32;
         let mut widest = self.hidden;
         let attended_len = self.heads * HEAD;
         let slice = self.largest_slice() * tile::BLOCK as u32;
@@ -400,14 +408,16 @@ impl Plan {
         }
         let vector = crate::activation::shared_bytes(widest as usize).next_multiple_of(16) as u32;
         let codes = fixed::END;
-        let sums = codes + 2 * vector;
-        let residual = sums + 2 * strips * STRIP * 8;
-        let heads = residual + strips * STRIP * 4;
+        let seen = codes + 2 * vector;
+        let residual = seen + 2 * owned * 8;
+        let embedded = residual + owned * 4;
+        let squares = embedded + 64 * 4;
+        let heads = squares + (self.hidden / 32).next_multiple_of(4) * 4;
         let partials = heads + self.head_words() * 4;
         let attended = partials + WARPS * HEADS_TOGETHER * PARTIAL_STRIDE * 4;
         let ring = (attended + attended_len * 4).next_multiple_of(128);
         let bytes = ring + self.slots * self.slot_bytes;
-        Shared { codes, vector, sums, residual, heads, partials, attended, ring, bytes }
+        Shared { codes, vector, squares, seen, residual, embedded, heads, partials, attended, ring, bytes }
     }
 }
 
