@@ -9,6 +9,7 @@ use cuda_std::prelude::*;
 
 use super::block::{Block, sync};
 use super::exchange::{Exchange, Tagged};
+use crate::activation::Vector;
 use super::plan::{CONSUMERS, HEAD, HEADS_TOGETHER, PARTIAL_STRIDE, UNIT, WARPS};
 
 /// Below every score, and far enough from the end of the range to subtract from.
@@ -73,12 +74,13 @@ pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
         let mut rows = cache.rows(b, split + splits * b.warp);
         prepare(b, layer, cache);
         sync();
+        let vector = b.next_vector(plan.heads * HEAD);
         let mut head = 0;
         while head < plan.heads {
             // A block without positions looks too: nobody takes what it finds.
             look(b, cache, head, split, splits, rows);
             sync();
-            merge_warps(b, head, splits);
+            merge_warps(b, head, splits, vector);
             // The next heads' results go where these were.
             if head + HEADS_TOGETHER < plan.heads {
                 rows = cache.rows(b, split + splits * b.warp);
@@ -87,17 +89,7 @@ pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
             head += HEADS_TOGETHER;
         }
         if splits > 1 {
-            merge_blocks(b, splits);
-        }
-        sync();
-        let cols = plan.heads * HEAD;
-        let vector = b.next_vector(cols);
-        let attended = b.at::<F32x4>(b.shared.attended, cols / 4);
-        let mut i = b.thread;
-        // Whole warps: a head's elements are those of one.
-        while i < cols / 4 {
-            vector.set::<4>(4 * i as usize, attended.get(i as usize).0, true);
-            i += CONSUMERS;
+            merge_blocks(b, splits, vector);
         }
         sync();
     }
@@ -278,7 +270,7 @@ fn merge_slots(r: Running, lane: u32) -> Merged {
 /// Merges the warps' results of heads `head` and the next: into the result of attention if the block has all positions,
 /// otherwise to the group.
 #[inline(always)]
-unsafe fn merge_warps(b: &Block<'_>, head: u32, splits: u32) {
+unsafe fn merge_warps(b: &Block<'_>, head: u32, splits: u32, vector: Vector) {
     let (h, element) = (b.thread / HEAD, b.thread % HEAD);
     if h >= HEADS_TOGETHER || head + h >= b.plan.heads || (splits > 1 && b.rank >= splits) {
         return;
@@ -300,8 +292,8 @@ unsafe fn merge_warps(b: &Block<'_>, head: u32, splits: u32) {
         }
         let head = head + h;
         if splits == 1 {
-            let attended = b.floats(b.shared.attended, b.plan.heads * HEAD);
-            attended.set((head * HEAD + element) as usize, value / sum);
+            // Whole warps: 32 elements each.
+            vector.set_group(((head * HEAD + element) / 32) as usize, b.lane, value / sum);
             return;
         }
         let words = partial(b, b.rank);
@@ -323,43 +315,42 @@ unsafe fn partial(b: &Block<'_>, rank: u32) -> Tagged {
     Tagged::new(words, b.epoch, Exchange::Attention, b.watchdog)
 }
 
-/// Merges the blocks' parts, two elements a thread.
+/// Merges the blocks' parts, an element a thread.
 #[inline(always)]
-unsafe fn merge_blocks(b: &Block<'_>, splits: u32) {
+unsafe fn merge_blocks(b: &Block<'_>, splits: u32, vector: Vector) {
     let plan = b.plan;
     // SAFETY: as the plan says.
     unsafe {
-        let attended = b.at::<F32x2>(b.shared.attended, plan.heads * HEAD / 2);
+        let words = partial(b, 0);
         let mut i = b.thread;
-        while i < plan.heads * HEAD / 2 {
-            let (head, pair) = (i / (HEAD / 2), i % (HEAD / 2));
-            let first = (head * (HEAD + 2)) as usize;
-            let (mut max, mut sum, mut value) = (LOWEST, 0.0f32, [0.0f32; 2]);
+        while i < plan.heads * HEAD {
+            let first = i / HEAD * (HEAD + 2);
+            let (mut max, mut sum, mut value) = (LOWEST, 0.0f32, 0.0f32);
             let mut rank = 0;
             while rank < splits {
                 // Some at a time, the last one again where there are fewer.
                 let mut places = [0; 2 * RANKS];
                 for r in 0..RANKS {
-                    let of_rank = (rank + r as u32).min(splits - 1) * plan.partial_words();
-                    places[2 * r] = of_rank as usize + first + HEAD as usize;
-                    places[2 * r + 1] = of_rank as usize + first + 2 * pair as usize;
+                    let part = (rank + r as u32).min(splits - 1) * plan.partial_words() + first;
+                    places[2 * r] = (part + HEAD) as usize;
+                    places[2 * r + 1] = (part + i % HEAD / 2 * 2) as usize;
                 }
-                let parts = partial(b, 0).pairs(places);
+                let parts = words.pairs(places);
                 for r in 0..RANKS {
                     let [m, s] = parts[2 * r].map(f32::from_bits);
-                    let v = parts[2 * r + 1].map(f32::from_bits);
+                    let [even, odd] = parts[2 * r + 1].map(f32::from_bits);
+                    let v = if i.is_multiple_of(2) { even } else { odd };
                     let m = if rank + (r as u32) < splits { m } else { f32::NEG_INFINITY };
                     let larger = if m > max { m } else { max };
                     let (shrink, weight) = (float::fast_exp2(max - larger), float::fast_exp2(m - larger));
                     max = larger;
                     sum = sum.mul_add(shrink, s * weight);
-                    for e in 0..2 {
-                        value[e] = value[e].mul_add(shrink, v[e] * weight);
-                    }
+                    value = value.mul_add(shrink, v * weight);
                 }
                 rank += RANKS as u32;
             }
-            attended.set(i as usize, F32x2(value.map(|v| v / sum)));
+            // Whole warps: 32 elements each.
+            vector.set_group((i / 32) as usize, b.lane, value / sum);
             i += CONSUMERS;
         }
     }

@@ -10,11 +10,10 @@ use super::plan::{
     BUNDLE, CONSUMERS, HEAD, Job, PAIR, Phase, Plan, STRIP, Segment, Shared, Stream, WARPS, fixed,
 };
 use super::ring::{Consumer, Ring};
-use super::tile::{BLOCK, Code};
+use super::tile::{BLOCK, Code, Q4K, Q6K, Q8_0, Tile};
 use crate::activation::{GROUP, Quantized, Vector};
 use crate::argmax::Best;
 use crate::swiglu::silu;
-use crate::weights::{Q4K, Q6K, Q8_0, TileChunk};
 
 /// The barrier of the threads that multiply.
 const BARRIER: u32 = 1;
@@ -46,13 +45,9 @@ pub(super) unsafe fn at<T: Plain>(offset: u32, len: u32) -> shared::Slice<T> {
 /// The table must be complete.
 #[inline(always)]
 pub(super) unsafe fn job(phase: Phase) -> Job {
-    // SAFETY: the table has two entries for each phase.
-    unsafe {
-        let table = at::<U32x4>(fixed::JOBS, 2 * Phase::ALL.len() as u32);
-        let U32x4([rows, blocks, together, first]) = table.get(2 * phase as usize);
-        let U32x4([limit, ..]) = table.get(2 * phase as usize + 1);
-        Job { segment: Segment { rows, blocks, together }, first, limit }
-    }
+    // SAFETY: the table has an entry for each phase.
+    let U32x4(words) = unsafe { at::<U32x4>(fixed::JOBS, Phase::ALL.len() as u32).get(phase as usize) };
+    Job::unpack(words)
 }
 
 /// Where the exchanges' words and the results are, in global memory.
@@ -322,7 +317,7 @@ impl Block<'_> {
 
     /// Multiplies the tiles of the next sets of rows with the input; gives the sum of row `r` of these in lane `r`.
     #[inline(always)]
-    unsafe fn multiply_sets<K: TileChunk>(&mut self, s: &Segment, input: Vector, sets: u32) -> f32 {
+    unsafe fn multiply_sets<K: Tile>(&mut self, s: &Segment, input: Vector, sets: u32) -> f32 {
         let input = Chunks { input, segment: *s, lane: self.lane };
         // SAFETY: as for `multiply`.
         unsafe {
@@ -351,7 +346,7 @@ impl Block<'_> {
     /// Multiplies the tiles of `N` sets of rows, in `PAIRS` pairs or, without any, one; gives each lane's sums. `x` is
     /// the first of the input's chunks.
     #[inline(always)]
-    unsafe fn multiply_bundle<K: TileChunk, const PAIRS: usize, const N: usize>(
+    unsafe fn multiply_bundle<K: Tile, const PAIRS: usize, const N: usize>(
         &mut self,
         input: &Chunks,
         mut x: Quantized,
@@ -363,15 +358,15 @@ impl Block<'_> {
             let mut step = 0;
             loop {
                 if PAIRS == 0 {
-                    let load = |tiles: shared::Slice<u8>| K::of_tile(tiles, lane as usize);
-                    sums[0] += self.tiles.take(ring, warp, lane, K::TILE_BYTES, load).dot(&x);
+                    let load = |tiles: shared::Slice<u8>| K::load(tiles, lane as usize);
+                    sums[0] += self.tiles.take(ring, warp, lane, K::BYTES, load).dot(&x);
                 } else {
                     let load = |tiles: shared::Slice<u8>| {
-                        let second = tiles.from(K::TILE_BYTES as usize);
-                        [K::of_tile(tiles, lane as usize), K::of_tile(second, lane as usize)]
+                        let second = tiles.from(K::BYTES as usize);
+                        [K::load(tiles, lane as usize), K::load(second, lane as usize)]
                     };
                     for pair in 0..PAIRS {
-                        let weights = self.tiles.take(ring, warp, lane, PAIR * K::TILE_BYTES, load);
+                        let weights = self.tiles.take(ring, warp, lane, PAIR * K::BYTES, load);
                         sums[2 * pair] += weights[0].dot(&x);
                         sums[2 * pair + 1] += weights[1].dot(&x);
                     }

@@ -24,7 +24,7 @@ pub use exchange::{Exchange, MAX_CONTRIBUTIONS, Watchdog};
 use crate::argmax::Best;
 use crate::layout::Matrix;
 use block::{Block, at, job};
-use plan::{CONSUMERS, Job, PAIR, Phase, Plan, Shared, Stream, WARPS, fixed};
+use plan::{CONSUMERS, PAIR, Phase, Plan, Shared, Stream, WARPS, fixed};
 use ring::{Consumer, Producer, Ring};
 
 /// A model in device memory.
@@ -110,13 +110,11 @@ pub unsafe fn decode(
             ring.init();
         }
         let (group, rank) = (block / plan.blocks, block % plan.blocks);
-        let jobs = at::<U32x4>(fixed::JOBS, 2 * Phase::ALL.len() as u32);
+        let jobs = at::<U32x4>(fixed::JOBS, Phase::ALL.len() as u32);
         let mut phase = Phase::Query;
         loop {
             if thread == 32 * phase as u32 {
-                let Job { segment: s, first, limit } = plan.job(phase, group, rank);
-                jobs.set(2 * phase as usize, U32x4([s.rows, s.blocks, s.together, first]));
-                jobs.set(2 * phase as usize + 1, U32x4([limit, 0, 0, 0]));
+                jobs.set(phase as usize, U32x4(plan.job(phase, group, rank).pack()));
             }
             if phase == Phase::Head {
                 break;

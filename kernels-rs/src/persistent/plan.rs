@@ -205,6 +205,21 @@ pub struct Job {
     pub limit: u32,
 }
 
+impl Job {
+    /// As four words of the table in shared memory.
+    #[inline(always)]
+    pub(super) const fn pack(self) -> [u32; 4] {
+        let Segment { rows, blocks, together } = self.segment;
+        [rows, blocks | together << 16, self.first, self.limit]
+    }
+
+    /// From those.
+    #[inline(always)]
+    pub(super) const fn unpack([rows, shape, first, limit]: [u32; 4]) -> Self {
+        Self { segment: Segment { rows, blocks: shape & 0xffff, together: shape >> 16 }, first, limit }
+    }
+}
+
 /// The tiles of a layer, or of the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {
@@ -286,8 +301,6 @@ pub struct Shared {
     pub heads: u32,
     /// The warps' results of attention: `f32`.
     pub partials: u32,
-    /// The result of attention: `f32`.
-    pub attended: u32,
     /// The ring.
     pub ring: u32,
     /// All of it.
@@ -305,7 +318,7 @@ pub mod fixed {
     /// The block's jobs in all phases.
     pub const JOBS: u32 = EMPTY + MAX_SLOTS * 8;
     /// Each layer's stream and the head's.
-    pub const STREAMS: u32 = JOBS + 6 * 32;
+    pub const STREAMS: u32 = JOBS + 6 * 16;
     /// Each warp's best logit.
     pub const BEST: u32 = STREAMS + (MAX_LAYERS + 1) * 16;
     /// The token that was chosen.
@@ -414,10 +427,9 @@ impl Plan {
         let squares = embedded + 64 * 4;
         let heads = squares + (self.hidden / 32).next_multiple_of(4) * 4;
         let partials = heads + self.head_words() * 4;
-        let attended = partials + WARPS * HEADS_TOGETHER * PARTIAL_STRIDE * 4;
-        let ring = (attended + attended_len * 4).next_multiple_of(128);
+        let ring = (partials + WARPS * HEADS_TOGETHER * PARTIAL_STRIDE * 4).next_multiple_of(128);
         let bytes = ring + self.slots * self.slot_bytes;
-        Shared { codes, vector, squares, seen, residual, embedded, heads, partials, attended, ring, bytes }
+        Shared { codes, vector, squares, seen, residual, embedded, heads, partials, ring, bytes }
     }
 }
 

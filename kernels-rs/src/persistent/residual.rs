@@ -10,7 +10,7 @@ use super::block::at;
 use super::exchange::{Exchange, Sums, Tagged, Watchdog};
 use super::plan::{CONSUMERS, Phase, Plan, Shared, WARPS};
 use super::{Exchanges, Tokens, Weights};
-use crate::activation::{GROUP, Vector};
+use crate::activation::{GROUP, GroupCodes, Vector};
 use crate::argmax::Best;
 use crate::layout::{CHUNK, Kind, Matrix};
 
@@ -27,22 +27,8 @@ const PAIRS: u32 = GROUP_WORDS / 2;
 /// All lanes must call it, and the words must have the group.
 #[inline(always)]
 unsafe fn publish(words: Tagged, group: u32, lane: u32, value: f32, square: f32) {
-    let largest = |a: f32, lanes: u32| {
-        let b = warp::shuffle_xor_f32(warp::ALL, a, lanes);
-        if b > a { b } else { a }
-    };
-    let most = largest(largest(largest(largest(largest(value.abs(), 16), 8), 4), 2), 1);
-    let scale = most * (1.0 / 127.0);
-    let inverse = if most > f32::MIN_POSITIVE { 127.0 * float::fast_reciprocal(most) } else { 0.0 };
-    let code = float::round_to_i32(value * inverse);
-    let mut word = (code as u32 & 0xff) << (8 * (lane % 4));
-    word |= warp::shuffle_xor(warp::ALL, word, 1);
-    word |= warp::shuffle_xor(warp::ALL, word, 2);
-    let mut sum = code;
-    sum += warp::shuffle_xor(warp::ALL, sum as u32, 1) as i32;
-    sum += warp::shuffle_xor(warp::ALL, sum as u32, 2) as i32;
-    sum += warp::shuffle_xor(warp::ALL, sum as u32, 4) as i32;
-    sum += warp::shuffle_xor(warp::ALL, sum as u32, 8) as i32;
+    // SAFETY: as the caller promises.
+    let GroupCodes { word, scale, sum } = unsafe { GroupCodes::of(lane, value) };
     let other = warp::shuffle_xor(warp::ALL, sum as u32, 16);
     let squares = warp::sum_f32(square);
     // Lanes 1 to 3 and 5 have no word of codes to write; they are of the first sixteen.
