@@ -32,31 +32,29 @@ pub struct GroupCodes {
     pub word: u32,
     /// The scale.
     pub scale: f32,
-    /// The sum of the codes of this lane's half of the group.
-    pub sum: i32,
+    /// The sums of the codes of the two sixteens.
+    pub sums: [i32; 2],
 }
 
 impl GroupCodes {
-    /// The codes of the warp's elements.
+    /// The codes of the warp's elements. If one is no number, the scale is none either.
     ///
     /// # Safety
     /// All lanes must call it.
     #[inline(always)]
     pub unsafe fn of(lane: u32, value: f32) -> Self {
-        let largest = |a: f32, lanes: u32| larger(a, warp::shuffle_xor_f32(warp::ALL, a, lanes));
-        let most = largest(largest(largest(largest(largest(value.abs(), 16), 8), 4), 2), 1);
+        // Numbers without a sign are in the order of their bits.
+        let most = f32::from_bits(warp::reduce_max_u32(warp::ALL, value.abs().to_bits()));
         let scale = most * (1.0 / 127.0);
         let inverse = if most > f32::MIN_POSITIVE { 127.0 * float::fast_reciprocal(most) } else { 0.0 };
         let code = float::round_to_i32(value * inverse);
+        // Both sums at once, in the halves of a word: no code is less than -128.
+        let sums = warp::reduce_add_u32(warp::ALL, ((code + 128) as u32) << (16 * (lane / 16)));
+        let sums = [sums & 0xffff, sums >> 16].map(|sum| sum as i32 - 16 * 128);
         let mut word = (code as u32 & 0xff) << (8 * (lane % 4));
         word |= warp::shuffle_xor(warp::ALL, word, 1);
         word |= warp::shuffle_xor(warp::ALL, word, 2);
-        let mut sum = code;
-        sum += warp::shuffle_xor(warp::ALL, sum as u32, 1) as i32;
-        sum += warp::shuffle_xor(warp::ALL, sum as u32, 2) as i32;
-        sum += warp::shuffle_xor(warp::ALL, sum as u32, 4) as i32;
-        sum += warp::shuffle_xor(warp::ALL, sum as u32, 8) as i32;
-        Self { word, scale, sum }
+        Self { word, scale, sums }
     }
 }
 
@@ -114,11 +112,8 @@ impl Vector {
                 let place = (unit % 4 * self.stride + unit / 4) * 4 + lane as usize / 4 % 4;
                 self.codes.cast::<u32>().set(place, codes.word);
             }
-            if lane.is_multiple_of(16) {
-                self.sums.cast::<f32>().set(unit, codes.scale * codes.sum as f32);
-            }
             if lane == 0 {
-                self.scales.cast::<f32>().set(group, codes.scale);
+                self.set_scale(group, codes.scale, codes.sums);
             }
         }
     }

@@ -319,66 +319,92 @@ impl Block<'_> {
     #[inline(always)]
     unsafe fn multiply_sets<K: Tile>(&mut self, s: &Segment, input: Vector, sets: u32) -> f32 {
         let input = Chunks { input, segment: *s, lane: self.lane };
+        let (pairs, single) = (sets % BUNDLE / PAIR, sets % PAIR);
         // SAFETY: as for `multiply`.
         unsafe {
             let x = input.get(0);
-            let (mut row, mut left, mut result) = (0, sets, 0.0f32);
-            while left >= BUNDLE {
-                let sums = self.multiply_bundle::<K, 2, { BUNDLE as usize }>(&input, x);
-                result = to_lanes(s, self.lane, row, sums, result);
-                row += BUNDLE << s.together;
-                left -= BUNDLE;
+            let (mut row, mut result) = (0, 0.0f32);
+            if sets >= BUNDLE {
+                const N: usize = BUNDLE as usize;
+                result = self.multiply_bundles::<K, N>(&input, x, sets / BUNDLE, row, result);
+                row = sets / BUNDLE * BUNDLE << s.together;
             }
-            if left >= PAIR {
-                let sums = self.multiply_bundle::<K, 1, { PAIR as usize }>(&input, x);
-                result = to_lanes(s, self.lane, row, sums, result);
+            if pairs > 0 {
+                result = self.multiply_bundles::<K, { PAIR as usize }>(&input, x, 1, row, result);
                 row += PAIR << s.together;
-                left -= PAIR;
             }
-            if left > 0 {
-                let sums = self.multiply_bundle::<K, 0, 1>(&input, x);
-                result = to_lanes(s, self.lane, row, sums, result);
+            if single > 0 {
+                result = self.multiply_bundles::<K, 1>(&input, x, 1, row, result);
             }
             result
         }
     }
 
-    /// Multiplies the tiles of `N` sets of rows, in `PAIRS` pairs or, without any, one; gives each lane's sums. `x` is
-    /// the first of the input's chunks.
+    /// The same for bundles of `N` sets, the first of whose rows is `row`; the sums of other rows stay. `x` is the first
+    /// of the input's chunks.
     #[inline(always)]
-    unsafe fn multiply_bundle<K: Tile, const PAIRS: usize, const N: usize>(
+    unsafe fn multiply_bundles<K: Tile, const N: usize>(
         &mut self,
         input: &Chunks,
-        mut x: Quantized,
-    ) -> [f32; N] {
-        let (ring, warp, lane) = (self.ring, self.warp, self.lane);
-        let mut sums = [0.0f32; N];
+        first: Quantized,
+        bundles: u32,
+        row: u32,
+        result: f32,
+    ) -> f32 {
+        let s = &input.segment;
+        let (mut bundle, mut row, mut result) = (0, row, result);
         // SAFETY: as for `multiply`.
         unsafe {
-            let mut step = 0;
+            // The next tiles are read while these are multiplied, if the registers hold both.
+            let ahead = K::BYTES < Q8_0::BYTES;
+            let mut next = if ahead { Some(self.take::<K>(N == 1)) } else { None };
             loop {
-                if PAIRS == 0 {
-                    let load = |tiles: shared::Slice<u8>| K::load(tiles, lane as usize);
-                    sums[0] += self.tiles.take(ring, warp, lane, K::BYTES, load).dot(&x);
-                } else {
-                    let load = |tiles: shared::Slice<u8>| {
-                        let second = tiles.from(K::BYTES as usize);
-                        [K::load(tiles, lane as usize), K::load(second, lane as usize)]
-                    };
-                    for pair in 0..PAIRS {
-                        let weights = self.tiles.take(ring, warp, lane, PAIR * K::BYTES, load);
+                let (mut sums, mut x, mut step) = ([0.0f32; N], first, 0);
+                loop {
+                    step += 1;
+                    let more = step < s.steps() || bundle + 1 < bundles;
+                    for pair in 0..N.div_ceil(2) {
+                        let weights = match next {
+                            Some(weights) => weights,
+                            None => self.take::<K>(N == 1),
+                        };
+                        if ahead && (2 * pair + 2 < N || more) {
+                            next = Some(self.take::<K>(N == 1));
+                        }
                         sums[2 * pair] += weights[0].dot(&x);
-                        sums[2 * pair + 1] += weights[1].dot(&x);
+                        if N > 1 {
+                            sums[2 * pair + 1] += weights[1].dot(&x);
+                        }
                     }
+                    if step == s.steps() {
+                        break;
+                    }
+                    x = input.get(step);
                 }
-                step += 1;
-                if step == input.segment.steps() {
+                result = to_lanes(s, self.lane, row, sums, result);
+                row += (N as u32) << s.together;
+                bundle += 1;
+                if bundle == bundles {
                     break;
                 }
-                x = input.get(step);
             }
         }
-        sums
+        result
+    }
+
+    /// Takes this lane's part of the next two tiles, or of one.
+    #[inline(always)]
+    unsafe fn take<K: Tile>(&mut self, single: bool) -> [K; 2] {
+        let (ring, warp, lane) = (self.ring, self.warp, self.lane);
+        // SAFETY: as for `multiply`.
+        unsafe {
+            if single {
+                return [self.tiles.take(ring, warp, lane, K::BYTES, |tile| K::load(tile, lane as usize)); 2];
+            }
+            self.tiles.take(ring, warp, lane, PAIR * K::BYTES, |tiles| {
+                [K::load(tiles, lane as usize), K::load(tiles.from(K::BYTES as usize), lane as usize)]
+            })
+        }
     }
 
     /// Sends the results of a warp's rows, each in a lane, to where they go.

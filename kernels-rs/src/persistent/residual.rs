@@ -28,13 +28,12 @@ const PAIRS: u32 = GROUP_WORDS / 2;
 #[inline(always)]
 unsafe fn publish(words: Tagged, group: u32, lane: u32, value: f32, square: f32) {
     // SAFETY: as the caller promises.
-    let GroupCodes { word, scale, sum } = unsafe { GroupCodes::of(lane, value) };
-    let other = warp::shuffle_xor(warp::ALL, sum as u32, 16);
+    let GroupCodes { word, scale, sums } = unsafe { GroupCodes::of(lane, value) };
     let squares = warp::sum_f32(square);
-    // Lanes 1 to 3 and 5 have no word of codes to write; they are of the first sixteen.
+    // Lanes 1 to 3 and 5 have no word of codes to write.
     let (index, value) = match lane {
         1 => (8, scale.to_bits()),
-        2 => (9, (sum as u32 & 0xffff) | other << 16),
+        2 => (9, (sums[0] as u32 & 0xffff) | (sums[1] as u32) << 16),
         3 => (10, squares.to_bits()),
         5 => (11, 0),
         _ => (lane / 4, word),
