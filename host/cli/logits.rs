@@ -24,7 +24,9 @@ use super::token_ids;
 /// floats in little-endian order and nothing else.
 #[derive(Debug, clap::Args)]
 #[command(
-    override_usage = "psionic logits [OPTIONS] -m <FILE> -o <FILE> <--prompt-tokens <IDS>|--token-ids <FILE>>",
+    override_usage = "\
+psionic logits [OPTIONS] -m <FILE> -o <FILE> --prompt-tokens <IDS>
+       psionic logits [OPTIONS] -m <FILE> -o <FILE> --token-ids <FILE>",
     group = ArgGroup::new("the tokens").required(true), after_help = "\
 Examples:
   psionic logits -m model.gguf --prompt-tokens 785,1156 -o logits.f32

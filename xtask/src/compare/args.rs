@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each program has its turn, the order reversed in every second one, and only while nobody else uses the GPU. Token ids are drawn
-from the seed: a prompt of one token behind each depth for speed and greedy ids, and a sequence that both are given whatever they
-would choose, for the logits. What is written: compare.json (every sample, both programs' ids, statistics of the logits) after
-each model, and chart.svg. benches/llama.cpp/build.sh makes the programs of llama.cpp.")]
+Each program has its turn, the order reversed in every second one, and only while nobody else uses the GPU. \
+Token ids are drawn from the seed: a prompt of one token behind each depth for speed and greedy ids, and a sequence \
+that both are given whatever they would choose, for the logits. What is written: compare.json (every sample, both \
+programs' ids, statistics of the logits) after each model, and chart.svg. benches/llama.cpp/build.sh makes the \
+programs of llama.cpp.")]
 pub struct Args {
     /// The program, built with --release
     #[arg(long, value_name = "FILE")]
