@@ -49,6 +49,10 @@ impl Test {
         &mut tests[index]
     }
 
+    fn label(&self) -> String {
+        format!("{} {}", self.model, self.name)
+    }
+
     fn add(&mut self, series: Series, environment: &[String], rate: Rate) {
         self.turns.entry((series, environment.join(" "))).or_default().push(rate);
     }
@@ -77,19 +81,15 @@ pub fn report(folder: &Path) -> Result<(), Failure> {
     print!("{}", sheet.head);
     for test in &sheet.tests {
         println!();
+        let label = test.label();
         for ((series, environment), turns) in &test.turns {
-            print!("{:6} {:16} {:28}", test.model, test.name, series.title());
+            print!("{label:24} {:28}", series.title());
             turns.iter().for_each(|(mean, deviation)| print!("  {mean:8.1} ± {deviation:.1}"));
             let with = if environment.is_empty() { "" } else { "  " };
             println!("{with}{environment}");
         }
         if let (Some(ours), Some(theirs)) = (test.best(&[Series::Psionic]), test.best(&LLAMA)) {
-            println!(
-                "{:6} {:16} Psionic over the best of llama.cpp: {:.2}",
-                test.model,
-                test.name,
-                ours.0 / theirs.0
-            );
+            println!("{label:24} Psionic over the best of llama.cpp: {:.2}", ours.0 / theirs.0);
         }
     }
     print!("{}", sheet.foot);
@@ -102,7 +102,7 @@ pub fn report(folder: &Path) -> Result<(), Failure> {
         .collect();
     let titles: Vec<&str> = used.iter().map(|(title, _)| *title).collect();
     let groups = sheet.tests.iter().map(|test| Group {
-        label: format!("{} {}", test.model, test.name),
+        label: test.label(),
         rates: used.iter().map(|(_, series)| test.best(series).map(|rate| rate.0)).collect(),
     });
     let caption = format!("{}, tokens per second, one stream", sheet.caption);
