@@ -8,11 +8,13 @@ mod doctor;
 mod failure;
 mod generate;
 mod list;
+mod logits;
 mod model;
 mod perplexity;
 mod style;
 mod synth;
 mod terminal;
+mod token_ids;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,7 @@ enum Command {
     Generate(generate::Args),
     Perplexity(perplexity::Args),
     Bench(bench::Args),
+    Logits(logits::Args),
     Model(model::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
@@ -50,6 +53,7 @@ pub fn main() -> ExitCode {
             Command::Generate(args) => generate::run(args),
             Command::Perplexity(args) => perplexity::run(args),
             Command::Bench(args) => bench::run(args),
+            Command::Logits(args) => logits::run(args),
             Command::Model(args) => model::run(args),
             Command::Doctor(args) => doctor::run(args),
             Command::Completions(args) => completions::run(args),

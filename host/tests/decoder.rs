@@ -42,7 +42,7 @@ fn check(tiny: &Tiny, activations: Activations, bound: f64) {
     let options = DecoderOptions { activations, ..DecoderOptions::default() };
     let mut decoder = try_load(machine::device(), &file, options).unwrap();
     let tokens = tokens(tiny, 7);
-    for (i, expected) in reference::forward(&model, &tokens).into_iter().enumerate() {
+    for (i, expected) in reference::forward(&model, &tokens, reference::HALF).into_iter().enumerate() {
         decoder.feed(&tokens[i..=i]).unwrap();
         let logits = decoder.logits().unwrap();
         assert_eq!(logits.len(), tiny.vocab);
@@ -174,7 +174,7 @@ fn the_whole_context_can_be_used() {
     assert_eq!(decoder.context(), tiny.context);
     decoder.feed(&all).unwrap();
     let logits = decoder.logits().unwrap();
-    let expected = reference::forward(&model, &all).pop().unwrap();
+    let expected = reference::forward(&model, &all, reference::HALF).pop().unwrap();
     let difference: f64 = logits.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
     // As above.
     assert!(

@@ -17,6 +17,7 @@ fn refused_path(path: &str, part: &str) {
         &["generate", "-m", path, "-p", "fn"][..],
         &["perplexity", "-m", path, "--token-ids", arg(&super::golden())],
         &["bench", "-m", path],
+        &["logits", "-m", path, "--prompt-tokens", "1", "-o", "/nonexistent/logits"],
         &["model", "-m", path],
     ] {
         refused(&mut psionic(arguments.iter().copied()), 3, part);
