@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::env;
 use std::rc::Rc;
+use std::time::Instant;
 
+use cuda_driver::cache::{Origin, Source};
 use cuda_driver::function::Function;
 use cuda_driver::graph::GraphExec;
 use cuda_driver::launch::LaunchAttributes;
@@ -18,7 +20,7 @@ use cust::function::{BlockSize, GridSize};
 use cust::memory::{AsyncCopyDestination, DevicePointer, DeviceSlice};
 use cust::stream::{Stream, StreamFlags};
 
-use super::{Backend, DeviceError, DeviceInfo, PTX, PTX_MISSING};
+use super::{Backend, Code, CodeSource, DeviceError, DeviceInfo, PTX, PTX_MISSING, code_cache};
 
 /// What a block may have of dynamic shared memory without asking.
 const SHARED_BYTES: u32 = 48 << 10;
@@ -99,6 +101,21 @@ fn ptx_for(name: &str, capability: u32) -> Result<(u32, &'static str), DeviceErr
     newest.copied().ok_or_else(|| DeviceError::TooOld { name: name.to_owned(), found: capability, required })
 }
 
+/// Loads the code into the current context: from the cache, or compiled. Without a cache the driver compiles while it
+/// loads.
+fn load(origin: &Origin<'_>) -> Result<(Module, Code), DriverError> {
+    let start = Instant::now();
+    let (module, source) = match code_cache() {
+        Ok(cache) => cache.load(origin)?,
+        Err(_) => (Module::from_ptx(origin.ptx)?, Source::Compiled),
+    };
+    let source = match source {
+        Source::Cache => CodeSource::Cache,
+        Source::Compiled => CodeSource::Compiled,
+    };
+    Ok((module, Code { source, ms: start.elapsed().as_secs_f64() * 1e3 }))
+}
+
 impl Gpu {
     pub fn open() -> Result<(Self, DeviceInfo), DeviceError> {
         let driver = cuda_driver::status(DriverVersion::CUDA_12_0)?;
@@ -110,11 +127,13 @@ impl Gpu {
         let (sm, ptx) = ptx_for(&name, capability)?;
         let context = Rc::new(call("cuDevicePrimaryCtxRetain", Context::new(device))?);
         let stream = call("cuStreamCreate", Stream::new(StreamFlags::NON_BLOCKING, None))?;
-        let module = Module::from_ptx(ptx)?;
+        let program = concat!("psionic ", env!("CARGO_PKG_VERSION"));
+        let (module, code) = load(&Origin { ptx, driver, device: &name, capability, program })?;
         let info = DeviceInfo {
             backend: Backend::Cuda,
             compute_capability: Some(capability),
             ptx: Some(sm),
+            code: Some(code),
             multiprocessors: attribute(DeviceAttribute::MultiprocessorCount)?,
             memory_bytes: call("cuDeviceTotalMem", device.total_memory())? as u64,
             driver: Some(driver.to_string()),

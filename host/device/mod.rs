@@ -4,6 +4,7 @@
 //! opened by [`BackendChoice`]; there is no way from one to the other afterwards, and none that is not asked for.
 
 mod buffer;
+mod cache;
 mod cuda;
 mod error;
 mod ptx;
@@ -16,6 +17,7 @@ use cuda_std::launch::{KernelArgs, LaunchConfig};
 use serde::Serialize;
 
 pub use buffer::{Buffer, Element};
+pub use cache::{Code, CodeSource, NoCodeCache, code_cache};
 pub use error::DeviceError;
 pub use ptx::{COMPILER, PTX, PTX_MISSING};
 
@@ -63,6 +65,8 @@ pub struct DeviceInfo {
     pub compute_capability: Option<u32>,
     /// The PTX that the kernels are loaded from, as in `sm_90`.
     pub ptx: Option<u32>,
+    /// Where their machine code came from; the simulator has none.
+    pub code: Option<Code>,
     /// Multiprocessors.
     pub multiprocessors: u32,
     /// Memory in bytes.

@@ -22,6 +22,7 @@ impl Sim {
             backend: Backend::Sim,
             compute_capability: None,
             ptx: None,
+            code: None,
             multiprocessors: config.multiprocessors,
             memory_bytes: config.memory_bytes as u64,
             driver: None,
