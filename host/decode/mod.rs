@@ -89,7 +89,7 @@ impl Decoder {
         if context == 0 || context > limit {
             return Err(DecodeError::ContextTooLong { asked: context, limit });
         }
-        let plan = Plan::new(&config, context, device.info().multiprocessors);
+        let plan = Plan::new(&device, &config, context)?;
         plan.check(&device, &config, weights::device_bytes(model))?;
         let weights = weights::load(&device, model, progress)?;
         let state = State::new(&device, &config, &plan)?;

@@ -2,7 +2,7 @@
 
 use cuda_std::F32x2;
 use psionic_kernels::argmax;
-use psionic_kernels::attention::{Shape, rope_table};
+use psionic_kernels::attention::{self, Shape, rope_table};
 
 use super::error::DecodeError;
 use crate::device::{Buffer, Device, DeviceError};
@@ -22,17 +22,19 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan for a context of `context` tokens on a device with `multiprocessors`.
-    pub fn new(config: &Config, context: usize, multiprocessors: u32) -> Self {
+    /// The plan for a context of `context` tokens on a device.
+    pub fn new(device: &Device, config: &Config, context: usize) -> Result<Self, DeviceError> {
         let shape = Shape {
             kv_heads: config.kv_heads as u32,
             group: (config.heads / config.kv_heads) as u32,
             head_dim: config.head_dim as u32,
             context: context as u32,
         };
-        // One block of attention for each multiprocessor: they share the work of a long context.
-        let splits = (multiprocessors / shape.kv_heads).max(1);
-        Self { context, splits, shape }
+        // As many blocks of attention as the device holds: they share the work of a long context.
+        let shared = shape.shared_bytes() as u32;
+        let resident = device.resident_blocks::<attention::attention::Args>(attention::THREADS, shared)?;
+        let splits = (resident / shape.kv_heads).max(1);
+        Ok(Self { context, splits, shape })
     }
 
     /// Bytes of keys and values.

@@ -25,6 +25,9 @@ use super::{Backend, Code, CodeSource, DeviceError, DeviceInfo, PTX, PTX_MISSING
 /// What a block may have of dynamic shared memory without asking.
 const SHARED_BYTES: u32 = 48 << 10;
 
+/// `CUDA_ERROR_INVALID_VALUE`.
+const INVALID_VALUE: i32 = 1;
+
 /// The first driver that records dependent launches as such.
 const DEPENDENT_IN_GRAPHS: DriverVersion = DriverVersion::new(12, 3);
 
@@ -53,6 +56,8 @@ impl Drop for Allocation {
 pub(super) struct Gpu {
     // In the order in which they must be dropped.
     functions: RefCell<HashMap<&'static str, Function>>,
+    /// Of a kernel with so many threads and so much shared memory, the blocks that a multiprocessor holds.
+    resident: RefCell<HashMap<(&'static str, u32, u32), u32>>,
     module: Module,
     stream: Stream,
     context: Rc<Context>,
@@ -141,7 +146,10 @@ impl Gpu {
             why_not_cuda: None,
             name,
         };
-        Ok((Self { functions: RefCell::default(), module, stream, context }, info))
+        Ok((
+            Self { functions: RefCell::default(), resident: RefCell::default(), module, stream, context },
+            info,
+        ))
     }
 
     pub fn free_bytes(&self) -> Result<u64, DeviceError> {
@@ -193,6 +201,27 @@ impl Gpu {
         self.synchronize()
     }
 
+    /// How many blocks of a kernel a multiprocessor holds at once.
+    pub fn resident_blocks(
+        &self,
+        name: &'static str,
+        threads: u32,
+        shared_bytes: u32,
+    ) -> Result<u32, DeviceError> {
+        let shape = (name, threads, shared_bytes);
+        if let Some(&blocks) = self.resident.borrow().get(&shape) {
+            return Ok(blocks);
+        }
+        let function = self.function(name)?;
+        let blocks = match allow_shared(&function, shared_bytes) {
+            // More than any block of this kernel may have.
+            Err(DriverError::Call { code: INVALID_VALUE, .. }) => 0,
+            allowed => allowed.and_then(|()| function.max_active_blocks(threads, shared_bytes))?,
+        };
+        self.resident.borrow_mut().insert(shape, blocks);
+        Ok(blocks)
+    }
+
     /// Looks a kernel up once.
     fn function(&self, name: &'static str) -> Result<Function, DeviceError> {
         if let Some(function) = self.functions.borrow().get(name) {
@@ -207,9 +236,7 @@ impl Gpu {
     /// As for [`Device::launch`](super::Device::launch).
     pub unsafe fn launch(&self, config: LaunchConfig, args: &impl KernelArgs) -> Result<(), DeviceError> {
         let function = self.function(name_of(args))?;
-        if config.shared_bytes > SHARED_BYTES {
-            function.set_max_dynamic_shared_bytes(config.shared_bytes)?;
-        }
+        allow_shared(&function, config.shared_bytes)?;
         let mut attributes = LaunchAttributes::new();
         if config.cooperative {
             attributes = attributes.cooperative();
@@ -248,6 +275,11 @@ impl Gpu {
         // SAFETY: as the caller promises.
         Ok(unsafe { graph.graph.launch(&self.stream) }?)
     }
+}
+
+/// Lets a kernel's launches have that much dynamic shared memory.
+fn allow_shared(function: &Function, bytes: u32) -> Result<(), DriverError> {
+    if bytes > SHARED_BYTES { function.set_max_dynamic_shared_bytes(bytes) } else { Ok(()) }
 }
 
 fn name_of<K: KernelArgs>(_: &K) -> &'static str {

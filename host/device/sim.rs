@@ -36,6 +36,11 @@ impl Sim {
         self.simulator.free_bytes() as u64
     }
 
+    /// How many blocks a multiprocessor holds at once.
+    pub fn resident_blocks(&self, threads: u32, shared_bytes: u32) -> u32 {
+        self.simulator.max_active_blocks(threads, shared_bytes)
+    }
+
     pub fn zeroed(&self, bytes: usize) -> Result<Allocation, DeviceError> {
         let allocation = self.simulator.allocate(bytes)?;
         // SAFETY: the allocation has that many bytes.
