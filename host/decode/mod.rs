@@ -94,7 +94,7 @@ impl Decoder {
         };
         let needs = match &plan {
             Some(plan) => Persistent::needs(model, plan),
-            None => Graph::needs(&device, model, context),
+            None => Graph::needs(&device, model, context)?,
         };
         check(&device, &config, context, needs)?;
         let sequence = Sequence::new(&device, &config, context)?;

@@ -4,6 +4,7 @@
 //! opened by [`BackendChoice`]; there is no way from one to the other afterwards, and none that is not asked for.
 
 mod buffer;
+mod cache;
 mod cuda;
 mod error;
 mod mailbox;
@@ -17,6 +18,7 @@ use cuda_std::launch::{KernelArgs, LaunchConfig};
 use serde::Serialize;
 
 pub use buffer::{Buffer, Element};
+pub use cache::{Code, CodeSource, NoCodeCache, code_cache};
 pub use error::DeviceError;
 pub use mailbox::Mailbox;
 pub use ptx::{COMPILER, PTX, PTX_MISSING};
@@ -65,6 +67,8 @@ pub struct DeviceInfo {
     pub compute_capability: Option<u32>,
     /// The PTX that the kernels are loaded from, as in `sm_90`.
     pub ptx: Option<u32>,
+    /// Where their machine code came from; the simulator has none.
+    pub code: Option<Code>,
     /// Multiprocessors.
     pub multiprocessors: u32,
     /// The most shared memory of a block, in bytes.
@@ -267,17 +271,39 @@ impl Device {
         config: LaunchConfig,
         args: K,
     ) -> Result<(), DeviceError> {
-        if let Some((limit, _)) = K::LAUNCH_BOUNDS {
-            let asked = config.block.as_array().iter().map(|n| u64::from(*n)).product();
-            if asked > u64::from(limit) {
-                return Err(DeviceError::TooManyThreads { kernel: K::NAME, asked, limit });
-            }
-        }
+        check_threads::<K>(config.block.as_array().iter().map(|n| u64::from(*n)).product())?;
         match &self.machine {
             // SAFETY: as the caller promises.
             Machine::Cuda(gpu) => unsafe { gpu.launch(config, &args) },
             // SAFETY: as the caller promises.
             Machine::Sim(sim) => unsafe { sim.launch(config, args) },
+        }
+    }
+
+    /// How many blocks of a kernel the device holds at once, each with `threads` threads and `shared_bytes` of dynamic
+    /// shared memory: at least one, and a grid of that size begins as a whole. Where the launch bounds ask for several
+    /// blocks on a multiprocessor, the kernel was written for so many, and gets no more.
+    ///
+    /// # Errors
+    /// When not even one block fits, or the driver does not say.
+    pub fn resident_blocks<K: KernelArgs>(
+        &self,
+        threads: u32,
+        shared_bytes: u32,
+    ) -> Result<u32, DeviceError> {
+        check_threads::<K>(threads.into())?;
+        let fit = match &self.machine {
+            Machine::Cuda(gpu) => gpu.resident_blocks(K::NAME, threads, shared_bytes)?,
+            Machine::Sim(sim) => sim.resident_blocks(threads, shared_bytes),
+        };
+        let blocks = match K::LAUNCH_BOUNDS {
+            // One is no wish: every kernel needs that.
+            Some((_, wished)) if wished > 1 => fit.min(wished),
+            _ => fit,
+        };
+        match blocks.saturating_mul(self.info.multiprocessors) {
+            0 => Err(DeviceError::NotResident { kernel: K::NAME, threads, shared_bytes }),
+            resident => Ok(resident),
         }
     }
 
@@ -321,5 +347,15 @@ impl Device {
             (Machine::Sim(sim), Recorded::Sim(launches)) => unsafe { sim.replay(launches) },
             _ => Err(DeviceError::OtherDevice),
         }
+    }
+}
+
+/// Refuses blocks of more threads than a kernel was compiled for.
+fn check_threads<K: KernelArgs>(asked: u64) -> Result<(), DeviceError> {
+    match K::LAUNCH_BOUNDS {
+        Some((limit, _)) if asked > u64::from(limit) => {
+            Err(DeviceError::TooManyThreads { kernel: K::NAME, asked, limit })
+        }
+        _ => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! Integration tests of the host: one binary, one module per part.
 
 mod cli;
+mod code;
 mod decoder;
 mod gguf;
 mod golden;

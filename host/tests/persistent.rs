@@ -59,7 +59,7 @@ fn logits_are_those_of_the_reference() {
         let (_dir, file) = tiny.file(91);
         let model = Model::from_gguf(&file).unwrap();
         let tokens = tokens(&tiny, 6);
-        let expected = reference::forward(&model, &tokens);
+        let expected = reference::forward(&model, &tokens, reference::HALF);
         for device in devices() {
             let multiprocessors = device.info().multiprocessors;
             let mut decoder = load(device, &file);

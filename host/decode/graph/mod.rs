@@ -36,9 +36,9 @@ struct Steps {
 
 impl Graph {
     /// Bytes that it takes on the device.
-    pub fn needs(device: &Device, model: &Model<'_>, context: usize) -> Needs {
-        let plan = Plan::new(&model.config, context, device.info().multiprocessors);
-        Needs { weights: weights::device_bytes(model), rest: plan.bytes(&model.config) }
+    pub fn needs(device: &Device, model: &Model<'_>, context: usize) -> Result<Needs, DeviceError> {
+        let plan = Plan::new(device, &model.config, context)?;
+        Ok(Needs { weights: weights::device_bytes(model), rest: plan.bytes(&model.config) })
     }
 
     /// Packs the weights, copies them to the device, and records the launches for `sequence`.
@@ -51,7 +51,7 @@ impl Graph {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, DeviceError> {
         let config: &Config = &model.config;
-        let plan = Plan::new(config, context, device.info().multiprocessors);
+        let plan = Plan::new(device, config, context)?;
         let weights = weights::load(device, model, progress)?;
         let state = State::new(device, config, &plan)?;
         let network = Network { device, config, weights: &weights, state: &state, sequence, activations };

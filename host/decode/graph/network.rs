@@ -1,6 +1,6 @@
 //! Qwen3 as launches: read it from the top down.
 
-use cuda_std::launch::{DevicePtr, DevicePtrMut, LaunchConfig};
+use cuda_std::launch::{DevicePtr, DevicePtrMut, KernelArgs, LaunchConfig};
 use psionic_kernels::layout::Matrix;
 use psionic_kernels::{
     activation, advance, argmax, attention, embed, gate_up, project, project_f32, rms_norm, swiglu,
@@ -12,9 +12,6 @@ use crate::decode::Activations;
 use crate::decode::sequence::Sequence;
 use crate::device::{Device, DeviceError};
 use crate::model::Config;
-
-/// Blocks of a mat-vec kernel that its launch bounds let a multiprocessor hold.
-const BLOCKS_PER_MULTIPROCESSOR: u32 = 2;
 
 /// Everything that a token's launches need.
 pub struct Network<'a> {
@@ -144,7 +141,8 @@ impl Network<'_> {
 
     /// Gate, up and SwiGLU in one launch.
     fn gate_up(&self, input: Input, gate: &DeviceMatrix, up: &DeviceMatrix) -> Result<(), DeviceError> {
-        let blocks = self.blocks_for(gate.rows());
+        let shared = activation::shared_bytes(gate.cols()) as u32;
+        let blocks = self.blocks_for::<gate_up::gate_up::Args>(gate.rows(), shared)?;
         let args = gate_up::gate_up::Args {
             x: input.x,
             norm: input.norm,
@@ -153,8 +151,7 @@ impl Network<'_> {
             up: up.argument(0, blocks),
             out: self.state.ffn.as_mut_ptr(),
         };
-        let config = self.shape(blocks, project::THREADS);
-        let config = config.shared_bytes(activation::shared_bytes(gate.cols()) as u32);
+        let config = self.shape(blocks, project::THREADS).shared_bytes(shared);
         // SAFETY: the model's shapes were checked when it was read; both matrices are of one quantised kind.
         unsafe { self.device.launch(config, args) }
     }
@@ -182,10 +179,10 @@ impl Network<'_> {
         let codes = self.takes_codes(matrices);
         let cols = matrices[0].cols();
         let rows: usize = matrices.iter().map(|m| m.rows()).sum();
-        let rows_together = if codes { project::ROWS } else { 1 };
-        let ([m0, m1, m2], blocks) = share(matrices, self.blocks_for(rows.div_ceil(rows_together)));
-        let config = self.shape(blocks, project::THREADS);
         if codes {
+            let shared = activation::shared_bytes(cols) as u32;
+            let blocks = self.blocks_for::<project::project::Args>(rows.div_ceil(project::ROWS), shared)?;
+            let ([m0, m1, m2], blocks) = share(matrices, blocks);
             let args = project::project::Args {
                 x: input.x,
                 norm: input.norm,
@@ -196,14 +193,16 @@ impl Network<'_> {
                 out,
                 add: add.into(),
             };
-            let config = config.shared_bytes(activation::shared_bytes(cols) as u32);
+            let config = self.shape(blocks, project::THREADS).shared_bytes(shared);
             // SAFETY: the model's shapes were checked when it was read; the matrices are quantised.
             return unsafe { self.device.launch(config, args) };
         }
         let x = if input.norm.address() == 0 { input.x } else { self.rms_norm(input, cols)? };
+        let blocks = self.blocks_for::<project_f32::project_f32::Args>(rows, 0)?;
+        let ([m0, m1, m2], blocks) = share(matrices, blocks);
         let args = project_f32::project_f32::Args { x, m0, m1, m2, out, add: add.into() };
         // SAFETY: the model's shapes were checked when it was read.
-        unsafe { self.device.launch(config, args) }
+        unsafe { self.device.launch(self.shape(blocks, project::THREADS), args) }
     }
 
     fn rms_norm(&self, input: Input, n: usize) -> Result<DevicePtr<f32>, DeviceError> {
@@ -228,11 +227,11 @@ impl Network<'_> {
 
     /// Blocks for a mat-vec kernel with a warp for each of `groups` groups of rows: as many as fit on the device
     /// together, evenly loaded.
-    fn blocks_for(&self, groups: usize) -> u32 {
+    fn blocks_for<K: KernelArgs>(&self, groups: usize, shared_bytes: u32) -> Result<u32, DeviceError> {
         let warps = project::THREADS / cuda_std::warp::SIZE;
         let needed = (groups as u32).div_ceil(warps);
-        let resident = self.device.info().multiprocessors * BLOCKS_PER_MULTIPROCESSOR;
-        needed.div_ceil(needed.div_ceil(resident))
+        let resident = self.device.resident_blocks::<K>(project::THREADS, shared_bytes)?;
+        Ok(needed.div_ceil(needed.div_ceil(resident)))
     }
 
     fn shape(&self, blocks: u32, threads: u32) -> LaunchConfig {

@@ -1,7 +1,7 @@
 //! What is between the launches of a token: the position and the activations.
 
 use psionic_kernels::argmax;
-use psionic_kernels::attention::Shape;
+use psionic_kernels::attention::{self, Shape};
 
 use crate::device::{Buffer, Device, DeviceError};
 use crate::model::Config;
@@ -19,17 +19,19 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan for a context of `context` tokens on a device with `multiprocessors`.
-    pub fn new(config: &Config, context: usize, multiprocessors: u32) -> Self {
+    /// The plan for a context of `context` tokens on a device.
+    pub fn new(device: &Device, config: &Config, context: usize) -> Result<Self, DeviceError> {
         let shape = Shape {
             kv_heads: config.kv_heads as u32,
             group: (config.heads / config.kv_heads) as u32,
             head_dim: config.head_dim as u32,
             context: context as u32,
         };
-        // One block of attention for each multiprocessor: they share the work of a long context.
-        let splits = (multiprocessors / shape.kv_heads).max(1);
-        Self { splits, shape }
+        // As many blocks of attention as the device holds: they share the work of a long context.
+        let shared = shape.shared_bytes() as u32;
+        let resident = device.resident_blocks::<attention::attention::Args>(attention::THREADS, shared)?;
+        let splits = (resident / shape.kv_heads).max(1);
+        Ok(Self { splits, shape })
     }
 
     /// Bytes of the state.
