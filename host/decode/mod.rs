@@ -21,6 +21,13 @@ use network::Network;
 use state::{Plan, State};
 use weights::DeviceWeights;
 
+/// How decoding launches its kernels, for whoever measures them one by one.
+pub(crate) mod launches {
+    pub use super::network::{EMBED_THREADS, RMS_NORM_THREADS, SWIGLU_THREADS, mat_vec_blocks, share};
+    pub use super::state::{argmax_blocks, attention_splits};
+    pub use super::weights::DeviceMatrix;
+}
+
 /// A context when none is asked for, if the model's is longer.
 pub const DEFAULT_CONTEXT: usize = 4096;
 

@@ -13,6 +13,11 @@ pub fn argmax_blocks(vocab: usize) -> u32 {
     vocab.div_ceil(4 * argmax::THREADS as usize) as u32
 }
 
+/// Blocks of attention for each KV head: one of all for each multiprocessor, which share the work of a long context.
+pub fn attention_splits(multiprocessors: u32, kv_heads: u32) -> u32 {
+    (multiprocessors / kv_heads).max(1)
+}
+
 /// Bytes of everything on the device, known before any of it is taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -30,8 +35,7 @@ impl Plan {
             head_dim: config.head_dim as u32,
             context: context as u32,
         };
-        // One block of attention for each multiprocessor: they share the work of a long context.
-        let splits = (multiprocessors / shape.kv_heads).max(1);
+        let splits = attention_splits(multiprocessors, shape.kv_heads);
         Self { context, splits, shape }
     }
 

@@ -15,6 +15,11 @@ pub struct DeviceMatrix {
 }
 
 impl DeviceMatrix {
+    /// Copies a matrix that was [packed](pack) to the device.
+    pub fn upload(device: &Device, m: &Matrix<'_>, packed: &[u8]) -> Result<Self, DeviceError> {
+        Ok(Self { data: device.upload(packed)?, rows: m.rows, cols: m.cols, kind: kind(m.kind) })
+    }
+
     /// Outputs.
     pub fn rows(&self) -> usize {
         self.rows
@@ -136,9 +141,9 @@ impl Loader<'_> {
         self.staging.clear();
         self.staging.resize(packed_len(m), 0);
         pack(m, &mut self.staging);
-        let data = self.device.upload(&self.staging)?;
-        self.count(data.len());
-        Ok(DeviceMatrix { data, rows: m.rows, cols: m.cols, kind: kind(m.kind) })
+        let matrix = DeviceMatrix::upload(self.device, m, &self.staging)?;
+        self.count(matrix.bytes());
+        Ok(matrix)
     }
 
     fn norm(&mut self, weights: &[f32]) -> Result<Buffer<f32>, DeviceError> {

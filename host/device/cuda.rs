@@ -1,5 +1,7 @@
 //! An NVIDIA GPU as a device.
 
+mod time;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::env;
@@ -99,6 +101,13 @@ fn ptx_for(name: &str, capability: u32) -> Result<(u32, &'static str), DeviceErr
     newest.copied().ok_or_else(|| DeviceError::TooOld { name: name.to_owned(), found: capability, required })
 }
 
+/// Bytes per second of memory with a clock in kHz and a bus in bits, which transfers twice a clock; `None` where the
+/// driver does not say.
+fn memory_rate(clock: u32, bus: u32) -> Option<u64> {
+    let rate = 2 * u64::from(clock) * 1000 * u64::from(bus / 8);
+    Some(rate).filter(|rate| *rate > 0)
+}
+
 impl Gpu {
     pub fn open() -> Result<(Self, DeviceInfo), DeviceError> {
         let driver = cuda_driver::status(DriverVersion::CUDA_12_0)?;
@@ -117,6 +126,11 @@ impl Gpu {
             ptx: Some(sm),
             multiprocessors: attribute(DeviceAttribute::MultiprocessorCount)?,
             memory_bytes: call("cuDeviceTotalMem", device.total_memory())? as u64,
+            memory_bytes_per_second: memory_rate(
+                attribute(DeviceAttribute::MemoryClockRate)?,
+                attribute(DeviceAttribute::GlobalMemoryBusWidth)?,
+            ),
+            l2_bytes: Some(attribute(DeviceAttribute::L2CacheSize)?.into()).filter(|bytes| *bytes > 0),
             driver: Some(driver.to_string()),
             dependent_launch: sm >= 90 && driver >= DEPENDENT_IN_GRAPHS,
             why_not_cuda: None,

@@ -24,6 +24,8 @@ impl Sim {
             ptx: None,
             multiprocessors: config.multiprocessors,
             memory_bytes: config.memory_bytes as u64,
+            memory_bytes_per_second: None,
+            l2_bytes: None,
             driver: None,
             dependent_launch: false,
             why_not_cuda: None,

@@ -8,10 +8,8 @@ mod kernels;
 mod machine;
 mod model;
 mod quant;
-mod random;
 mod raw_gguf;
 mod reference;
-mod stored;
 mod tiny;
 
 use std::path::PathBuf;
