@@ -39,7 +39,9 @@ for size in $sizes; do
     done
     # The file is in the page cache by now: what loading takes is ours.
     "$psionic" generate -m "$model" --prompt-tokens 872 -n 16 --ignore-eos --json > "$out/load-$size.json" 2> /dev/null
-    # Each kernel alone, caches as the kernel before left them; one token has some 145 launches.
+    # Each kernel alone, no input in a cache, beside a copy.
+    "$psionic" kernel bench all --size "$size" --backend cuda -o json > "$out/alone-$size.json"
+    # Each kernel in a decode, caches as the kernel before left them; one token has some 145 launches.
     ! command -v ncu > /dev/null || ncu --clock-control none --cache-control none --graph-profiling node \
         --launch-skip 1000 --launch-count 432 --csv --print-units base \
         --metrics gpu__time_duration.sum,dram__bytes_read.sum \

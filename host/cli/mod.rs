@@ -7,9 +7,12 @@ mod completions;
 mod doctor;
 mod failure;
 mod generate;
+mod kernel;
+mod kernel_bench;
 mod list;
 mod model;
 mod perplexity;
+mod sheet;
 mod style;
 mod synth;
 mod terminal;
@@ -39,6 +42,7 @@ enum Command {
     Perplexity(perplexity::Args),
     Bench(bench::Args),
     Model(model::Args),
+    Kernel(kernel::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
 }
@@ -51,6 +55,7 @@ pub fn main() -> ExitCode {
             Command::Perplexity(args) => perplexity::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Model(args) => model::run(args),
+            Command::Kernel(args) => kernel::run(args),
             Command::Doctor(args) => doctor::run(args),
             Command::Completions(args) => completions::run(args),
         },
@@ -75,7 +80,9 @@ fn answer(error: &clap::Error) -> Result<(), Failure> {
     let text = error.render().to_string();
     let mut paragraphs = text.split("\n\n").map(terminal::one_line);
     let message = paragraphs.next().unwrap_or_default();
-    let failure = Failure::usage(message.strip_prefix("error: ").unwrap_or(&message));
+    // A list of what is missing may end with `<NAME>...`.
+    let message = message.trim_end_matches('.');
+    let failure = Failure::usage(message.strip_prefix("error: ").unwrap_or(message));
     let tips: Vec<String> =
         paragraphs.filter_map(|paragraph| paragraph.strip_prefix("tip: ").map(str::to_owned)).collect();
     Err(match tips.as_slice() {

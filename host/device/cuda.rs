@@ -127,10 +127,10 @@ impl Gpu {
             multiprocessors: attribute(DeviceAttribute::MultiprocessorCount)?,
             memory_bytes: call("cuDeviceTotalMem", device.total_memory())? as u64,
             memory_bytes_per_second: memory_rate(
-                attribute(DeviceAttribute::MemoryClockRate)?,
-                attribute(DeviceAttribute::GlobalMemoryBusWidth)?,
+                attribute(DeviceAttribute::MemoryClockRate).unwrap_or(0),
+                attribute(DeviceAttribute::GlobalMemoryBusWidth).unwrap_or(0),
             ),
-            l2_bytes: Some(attribute(DeviceAttribute::L2CacheSize)?.into()).filter(|bytes| *bytes > 0),
+            l2_bytes: attribute(DeviceAttribute::L2CacheSize).ok().filter(|n| *n > 0).map(u64::from),
             driver: Some(driver.to_string()),
             dependent_launch: sm >= 90 && driver >= DEPENDENT_IN_GRAPHS,
             why_not_cuda: None,

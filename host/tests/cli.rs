@@ -4,6 +4,7 @@ mod bench;
 mod doctor;
 mod driver;
 mod generate;
+mod kernel;
 mod model;
 mod perplexity;
 mod refusals;

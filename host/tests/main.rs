@@ -2,6 +2,7 @@
 
 mod cli;
 mod decoder;
+mod device;
 mod gguf;
 mod golden;
 mod kernels;
