@@ -93,7 +93,7 @@ fn cases_are_chosen_by_kernel_and_by_name_and_each_once() {
     assert!(matches!(names(&["project/x"]), Err(KernelError::UnknownCase { kernel: "project", .. })));
 }
 
-/// The bytes of the shapes, counted by hand.
+/// The bytes of some of 1.7B's shapes, counted by hand.
 #[test]
 fn bytes_are_each_input_and_each_output_once() {
     let shapes = Shapes::of("1.7b").unwrap();
