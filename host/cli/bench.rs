@@ -1,19 +1,17 @@
 //! `psionic bench`: tokens per second, in llama-bench's conventions.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use psionic::bench::{ModelSummary, Record, Workload, measure};
 use psionic::device::COMMIT;
 use psionic::gguf::GgufFile;
 use psionic::model::Model;
-use serde_json::Value;
 
 use super::common::DeviceArgs;
 use super::failure::Failure;
 use super::list::Numbers;
-use super::terminal::{Progress, bytes, one_line, print, print_json, print_json_line};
+use super::sheet::{Column, Output, Sheet};
+use super::terminal::{Progress, bytes, one_line};
 
 /// Measure the speed of prompts and of generation
 ///
@@ -70,19 +68,6 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// A table in Markdown
-    #[default]
-    Md,
-    /// Comma-separated values, with a header
-    Csv,
-    /// An array of objects, at the end
-    Json,
-    /// An object in each line
-    Jsonl,
-}
-
 /// What was asked for, with every model's file checked.
 struct Plan {
     models: Vec<(GgufFile, ModelSummary)>,
@@ -111,7 +96,7 @@ impl Plan {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let plan = Plan::new(&args)?;
-    let mut sheet = Sheet::new(args.output, &plan);
+    let mut sheet = Sheet::new(args.output, columns(&plan));
     let mut steps = Progress::steps("measuring", (plan.models.len() * plan.workloads.len()) as u64);
     for (file, summary) in &plan.models {
         let model = Model::from_gguf(file)?;
@@ -126,86 +111,33 @@ pub fn run(args: Args) -> Result<(), Failure> {
             let samples = measure(&mut decoder, workload, args.warmup as usize, args.repetitions as usize)?;
             let activations = args.device.activations();
             let record = Record::new(workload, &samples, summary.clone(), decoder.device(), activations);
-            steps.hidden(|| sheet.add(record))?;
+            let cells = cells(&record);
+            steps.hidden(|| sheet.add(record, cells))?;
             steps.step();
         }
     }
     drop(steps);
-    sheet.finish()
+    sheet.finish(&format!("build: {COMMIT}"))
 }
 
-/// The results on standard output, each as soon as it is there where the form allows.
-enum Sheet {
-    Markdown { widths: Option<[usize; 7]>, models: [usize; 3] },
-    Csv { begun: bool },
-    Json(Vec<Record>),
-    Jsonl,
-}
-
-const TITLES: [&str; 7] = ["model", "size", "params", "backend", "device", "test", "t/s"];
-
-impl Sheet {
-    fn new(output: Output, plan: &Plan) -> Self {
-        match output {
-            Output::Md => {
-                let mut models = [0; 3];
-                for (_, summary) in &plan.models {
-                    for (width, cell) in models.iter_mut().zip(model_cells(summary)) {
-                        *width = (*width).max(cell.chars().count());
-                    }
-                }
-                Self::Markdown { widths: None, models }
-            }
-            Output::Csv => Self::Csv { begun: false },
-            Output::Json => Self::Json(Vec::new()),
-            Output::Jsonl => Self::Jsonl,
+/// The columns of the table: models are known before anything is measured.
+fn columns(plan: &Plan) -> [Column; 7] {
+    let mut models = [0; 3];
+    for (_, summary) in &plan.models {
+        for (width, cell) in models.iter_mut().zip(model_cells(summary)) {
+            *width = (*width).max(cell.chars().count());
         }
     }
-
-    fn add(&mut self, record: Record) -> Result<(), Failure> {
-        match self {
-            Self::Markdown { widths, models } => {
-                let cells = cells(&record);
-                let begun = widths.is_some();
-                // The device is known with the first record, the models before.
-                let widths = widths.get_or_insert_with(|| {
-                    let [model, size, params] = *models;
-                    let device = cells[4].chars().count();
-                    let least = [model, size, params, 7, device, 15, 20];
-                    std::array::from_fn(|i| least[i].max(TITLES[i].len()))
-                });
-                let mut text = String::new();
-                if !begun {
-                    text += &markdown_head(widths);
-                }
-                text += &markdown_row(&cells, widths);
-                print(text)
-            }
-            Self::Csv { begun } => {
-                let fields = csv_fields(&record);
-                let mut text = String::new();
-                if !*begun {
-                    text += &csv_line(fields.iter().map(|(name, _)| name.as_str()));
-                    *begun = true;
-                }
-                text += &csv_line(fields.iter().map(|(_, value)| value.as_str()));
-                print(text)
-            }
-            Self::Json(records) => {
-                records.push(record);
-                Ok(())
-            }
-            Self::Jsonl => print_json_line(&record),
-        }
-    }
-
-    fn finish(self) -> Result<(), Failure> {
-        match self {
-            Self::Markdown { .. } => print(format_args!("\nbuild: {COMMIT}\n")),
-            Self::Json(records) => print_json(&records),
-            Self::Csv { .. } | Self::Jsonl => Ok(()),
-        }
-    }
+    let [model, size, params] = models;
+    [
+        Column::text("model").wide(model),
+        Column::number("size").wide(size),
+        Column::number("params").wide(params),
+        Column::text("backend"),
+        Column::text("device"),
+        Column::number("test").wide(15),
+        Column::number("t/s").wide(20),
+    ]
 }
 
 fn model_cells(summary: &ModelSummary) -> [String; 3] {
@@ -220,50 +152,4 @@ fn cells(record: &Record) -> [String; 7] {
     let [model, size, params] = model_cells(&record.model);
     let rate = format!("{:.2} ± {:.2}", record.avg_ts, record.stddev_ts);
     [model, size, params, record.backend.to_string(), one_line(&record.device), record.test.clone(), rate]
-}
-
-/// Whether a column holds numbers, which stand on the right.
-fn on_the_right(column: usize) -> bool {
-    matches!(column, 1 | 2 | 5 | 6)
-}
-
-fn markdown_head(widths: &[usize; 7]) -> String {
-    let titles = TITLES.map(str::to_owned);
-    let mut text = markdown_row(&titles, widths);
-    for (column, &width) in widths.iter().enumerate() {
-        let (dashes, end) = if on_the_right(column) { (width + 1, ":") } else { (width + 2, "") };
-        text += &format!("|{}{end}", "-".repeat(dashes));
-    }
-    text + "|\n"
-}
-
-fn markdown_row(cells: &[String; 7], widths: &[usize; 7]) -> String {
-    let mut text = String::new();
-    for (column, (cell, &width)) in cells.iter().zip(widths).enumerate() {
-        // Writing to a string cannot fail.
-        let _ = if on_the_right(column) {
-            write!(text, "| {cell:>width$} ")
-        } else {
-            write!(text, "| {cell:<width$} ")
-        };
-    }
-    text + "|\n"
-}
-
-/// The record's fields in order, without the lists of samples.
-fn csv_fields(record: &Record) -> Vec<(String, String)> {
-    let Ok(Value::Object(fields)) = serde_json::to_value(record) else { return Vec::new() };
-    let text = |value: Value| match value {
-        Value::Null => Some(String::new()),
-        Value::String(text) => Some(text),
-        Value::Array(_) | Value::Object(_) => None,
-        other => Some(other.to_string()),
-    };
-    fields.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect()
-}
-
-/// Fields in quotes, as llama-bench writes them.
-fn csv_line<'a>(fields: impl Iterator<Item = &'a str>) -> String {
-    let quoted: Vec<String> = fields.map(|field| format!("\"{}\"", field.replace('"', "\"\""))).collect();
-    quoted.join(",") + "\n"
 }

@@ -68,13 +68,13 @@ pub enum Activations {
     Float,
 }
 
-impl DeviceArgs {
+impl Backend {
     /// Opens the device, and says so where it is not the one that was hoped for.
     pub fn open(self) -> Result<Device, Failure> {
-        let device = Device::open(match self.backend {
-            Backend::Auto => device::BackendChoice::Auto,
-            Backend::Cuda => device::BackendChoice::Cuda,
-            Backend::Sim => device::BackendChoice::Sim,
+        let device = Device::open(match self {
+            Self::Auto => device::BackendChoice::Auto,
+            Self::Cuda => device::BackendChoice::Cuda,
+            Self::Sim => device::BackendChoice::Sim,
         })?;
         if let Some(reason) = &device.info().why_not_cuda {
             static ONCE: Once = Once::new();
@@ -82,10 +82,12 @@ impl DeviceArgs {
         }
         Ok(device)
     }
+}
 
+impl DeviceArgs {
     /// Opens the device and loads a model.
     pub fn load(self, model: &Model<'_>, context: usize) -> Result<Decoder, Failure> {
-        let device = self.open()?;
+        let device = self.backend.open()?;
         let activations = match self.activations {
             Activations::Int8 => decode::Activations::Int8,
             Activations::Float => decode::Activations::Float,

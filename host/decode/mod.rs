@@ -16,6 +16,7 @@ use std::ops::ControlFlow;
 
 pub use engine::{EngineChoice, EngineKind};
 pub use error::DecodeError;
+pub(crate) use graph::launches;
 pub use graph::pack;
 pub use timeline::{Step, Timeline};
 

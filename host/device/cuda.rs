@@ -1,5 +1,7 @@
 //! An NVIDIA GPU as a device.
 
+mod time;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::env;
@@ -122,6 +124,13 @@ fn load(origin: &Origin<'_>) -> Result<(Module, Code), DriverError> {
     Ok((module, Code { source, ms: start.elapsed().as_secs_f64() * 1e3 }))
 }
 
+/// Bytes per second of memory with a clock in kHz and a bus in bits, which transfers twice a clock; `None` where the
+/// driver does not say.
+fn memory_rate(clock: u32, bus: u32) -> Option<u64> {
+    let rate = 2 * u64::from(clock) * 1000 * u64::from(bus / 8);
+    Some(rate).filter(|rate| *rate > 0)
+}
+
 impl Gpu {
     pub fn open() -> Result<(Self, DeviceInfo), DeviceError> {
         let driver = cuda_driver::status(DriverVersion::CUDA_12_0)?;
@@ -146,6 +155,11 @@ impl Gpu {
                 CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
             )? as u32,
             memory_bytes: call("cuDeviceTotalMem", device.total_memory())? as u64,
+            memory_bytes_per_second: memory_rate(
+                attribute(DeviceAttribute::MemoryClockRate).unwrap_or(0),
+                attribute(DeviceAttribute::GlobalMemoryBusWidth).unwrap_or(0),
+            ),
+            l2_bytes: attribute(DeviceAttribute::L2CacheSize).ok().filter(|n| *n > 0).map(u64::from),
             driver: Some(driver.to_string()),
             dependent_launch: sm >= 90 && driver >= DEPENDENT_IN_GRAPHS,
             why_not_cuda: None,

@@ -12,6 +12,7 @@ mod ptx;
 mod sim;
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use cuda_sim::SimConfig;
 use cuda_std::launch::{KernelArgs, LaunchConfig};
@@ -75,6 +76,10 @@ pub struct DeviceInfo {
     pub shared_bytes: u32,
     /// Memory in bytes.
     pub memory_bytes: u64,
+    /// The most that the memory can move, from its clock and bus; `None` where that is not known.
+    pub memory_bytes_per_second: Option<u64>,
+    /// The L2 cache in bytes; the simulator has none.
+    pub l2_bytes: Option<u64>,
     /// The CUDA version that the driver supports.
     pub driver: Option<String>,
     /// Whether a launch may begin before the one before it has ended (programmatic dependent launch).
@@ -246,6 +251,24 @@ impl Device {
         }
     }
 
+    /// Queues a copy of all of `from` to the start of `to`.
+    ///
+    /// # Errors
+    /// When `to` is too short, or the device refuses the copy.
+    pub fn copy<T: Element>(&self, from: &Buffer<T>, to: &mut Buffer<T>) -> Result<(), DeviceError> {
+        let bytes = from.len() * size_of::<T>();
+        let (from, to) = (from.range(0, from.len())?, to.range(0, from.len())?);
+        match &self.machine {
+            Machine::Cuda(gpu) => gpu.copy(from, to, bytes),
+            Machine::Sim(_) => {
+                // SAFETY: both ranges are inside their buffers, which are host memory on the simulator, and apart,
+                // since one of them is borrowed exclusively.
+                unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, bytes) };
+                Ok(())
+            }
+        }
+    }
+
     /// Takes `len` words, all zero, that a kernel can leave a message in.
     ///
     /// # Errors
@@ -254,6 +277,22 @@ impl Device {
         match &self.machine {
             Machine::Cuda(_) => Mailbox::cuda(len),
             Machine::Sim(sim) => Ok(Mailbox::sim(sim.zeroed(len * size_of::<u32>())?)),
+        }
+    }
+
+    /// How long what `work` queues takes, waiting for its end: on a GPU between two events around it, so without what
+    /// was queued before and without the way back to the host; on the simulator in the host's time.
+    ///
+    /// # Errors
+    /// When `work` fails, or a launch did.
+    pub fn time(&self, work: impl FnOnce() -> Result<(), DeviceError>) -> Result<Duration, DeviceError> {
+        match &self.machine {
+            Machine::Cuda(gpu) => gpu.time(work),
+            Machine::Sim(_) => {
+                let start = Instant::now();
+                work()?;
+                Ok(start.elapsed())
+            }
         }
     }
 

@@ -26,6 +26,8 @@ impl Sim {
             multiprocessors: config.multiprocessors,
             shared_bytes: config.shared_bytes as u32,
             memory_bytes: config.memory_bytes as u64,
+            memory_bytes_per_second: None,
+            l2_bytes: None,
             driver: None,
             dependent_launch: false,
             why_not_cuda: None,

@@ -4,6 +4,7 @@ mod bench;
 mod doctor;
 mod driver;
 mod generate;
+mod kernel;
 mod logits;
 mod model;
 mod perplexity;

@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 
 use crate::machine;
-use crate::random::Random;
 use crate::reference;
 use crate::tiny::Tiny;
 use cuda_sim::SimConfig;
@@ -12,6 +11,7 @@ use psionic::device::Device;
 use psionic::gguf::GgufFile;
 use psionic::model::Model;
 use psionic::quant::QuantType::{F16, F32, Q4K, Q6K, Q8_0};
+use psionic::random::Random;
 
 fn try_load(device: Device, file: &GgufFile, options: DecoderOptions) -> Result<Decoder, DecodeError> {
     let model = Model::from_gguf(file).expect("the file is a model");

@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 
 use crate::machine;
-use crate::random::Random;
 use crate::reference;
 use crate::tiny::Tiny;
 use cuda_sim::SimConfig;
@@ -12,6 +11,7 @@ use psionic::device::Device;
 use psionic::gguf::GgufFile;
 use psionic::model::Model;
 use psionic::quant::QuantType::{Q4K, Q6K, Q8_0};
+use psionic::random::Random;
 
 fn load(device: Device, file: &GgufFile) -> Decoder {
     let model = Model::from_gguf(file).expect("the file is a model");
@@ -111,8 +111,7 @@ fn the_trained_model_goes_on_as_with_the_graph() {
         let persistent = logits(EngineChoice::Persistent, device);
         let graph = logits(EngineChoice::Graph, machine::device());
         println!("{:?}\n{:?}", &persistent[..6], &graph[..6]);
-        let difference: f64 =
-            persistent.iter().zip(&graph).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        let difference: f64 = persistent.iter().zip(&graph).map(|(a, b)| f64::from(a - b).powi(2)).sum();
         let rms = (difference / graph.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>()).sqrt();
         println!("{rms}");
         assert!(rms < 0.03, "off by {rms}");

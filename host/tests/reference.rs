@@ -1,7 +1,7 @@
 //! Qwen3's forward pass in plain float64, sharing nothing with the kernels.
 
-use crate::stored::{to_f64, weights};
 use half::f16;
+use psionic::kernel::{to_f64, weights};
 use psionic::model::{Config, Layer, Matrix, Model};
 
 /// How keys and values are stored.

@@ -15,6 +15,13 @@ use network::Network;
 use state::{Plan, State};
 use weights::DeviceWeights;
 
+/// How decoding launches its kernels, for whoever measures them one by one.
+pub(crate) mod launches {
+    pub use super::network::{EMBED_THREADS, RMS_NORM_THREADS, SWIGLU_THREADS, mat_vec_blocks, share};
+    pub use super::state::{argmax_blocks, attention_splits};
+    pub use super::weights::DeviceMatrix;
+}
+
 /// A model's weights, and a token's launches.
 pub struct Graph {
     /// Dropped first: nothing else may go while launches use it.
@@ -65,13 +72,7 @@ impl Graph {
 }
 
 impl Engine for Graph {
-    fn look(
-        &mut self,
-        device: &Device,
-        _: &mut Sequence,
-        from: usize,
-        to: usize,
-    ) -> Result<(), DecodeError> {
+    fn look(&mut self, device: &Device, _: &mut Sequence, from: usize, to: usize) -> Result<(), DecodeError> {
         self.stand_at(device, from)?;
         for _ in from + 1..to {
             // SAFETY: recorded for this engine's weights and state, and the decoder's sequence.

@@ -13,6 +13,13 @@ use crate::decode::sequence::Sequence;
 use crate::device::{Device, DeviceError};
 use crate::model::Config;
 
+/// Threads of a block of `embed`.
+pub const EMBED_THREADS: u32 = 64;
+/// Threads of a block of `swiglu`.
+pub const SWIGLU_THREADS: u32 = 256;
+/// Threads of the block of `rms_norm`.
+pub const RMS_NORM_THREADS: u32 = 1024;
+
 /// Everything that a token's launches need.
 pub struct Network<'a> {
     pub device: &'a Device,
@@ -78,7 +85,6 @@ impl Network<'_> {
     }
 
     fn embed(&self) -> Result<(), DeviceError> {
-        const THREADS: u32 = 64;
         let table = &self.weights.embedding;
         let args = embed::embed::Args {
             m: table.argument(0, 1),
@@ -88,7 +94,7 @@ impl Network<'_> {
         };
         let chunks = psionic_kernels::layout::chunks(table.cols()) as u32;
         // SAFETY: the decoder checks tokens against the vocabulary; `x` is as long as a row.
-        unsafe { self.device.launch(self.shape(chunks.div_ceil(THREADS), THREADS), args) }
+        unsafe { self.device.launch(self.shape(chunks.div_ceil(EMBED_THREADS), EMBED_THREADS), args) }
     }
 
     /// `x += W_o attention(norm(x))`
@@ -157,7 +163,6 @@ impl Network<'_> {
     }
 
     fn swiglu(&self) -> Result<(), DeviceError> {
-        const THREADS: u32 = 256;
         let n = self.config.ffn as u32;
         let args = swiglu::swiglu::Args {
             gate_up: self.state.gate_up.as_ptr(),
@@ -165,7 +170,7 @@ impl Network<'_> {
             out: self.state.ffn.as_mut_ptr(),
         };
         // SAFETY: the buffers have `2 n` and `n` elements.
-        unsafe { self.device.launch(self.shape(n.div_ceil(THREADS), THREADS), args) }
+        unsafe { self.device.launch(self.shape(n.div_ceil(SWIGLU_THREADS), SWIGLU_THREADS), args) }
     }
 
     /// `out = W x` for up to three matrices of one input, or `out += W x`.
@@ -206,7 +211,6 @@ impl Network<'_> {
     }
 
     fn rms_norm(&self, input: Input, n: usize) -> Result<DevicePtr<f32>, DeviceError> {
-        const THREADS: u32 = 1024;
         let out = self.state.normed.as_mut_ptr();
         let args = rms_norm::rms_norm::Args {
             x: input.x,
@@ -216,7 +220,7 @@ impl Network<'_> {
             out,
         };
         // SAFETY: only `x` is normalised here, and `normed` is as long.
-        unsafe { self.device.launch(self.shape(1, THREADS), args) }?;
+        unsafe { self.device.launch(self.shape(1, RMS_NORM_THREADS), args) }?;
         Ok(out.into())
     }
 
@@ -225,13 +229,8 @@ impl Network<'_> {
         self.activations == Activations::Int8 && matrices.iter().all(|m| m.kind().is_quantized())
     }
 
-    /// Blocks for a mat-vec kernel with a warp for each of `groups` groups of rows: as many as fit on the device
-    /// together, evenly loaded.
     fn blocks_for<K: KernelArgs>(&self, groups: usize, shared_bytes: u32) -> Result<u32, DeviceError> {
-        let warps = project::THREADS / cuda_std::warp::SIZE;
-        let needed = (groups as u32).div_ceil(warps);
-        let resident = self.device.resident_blocks::<K>(project::THREADS, shared_bytes)?;
-        Ok(needed.div_ceil(needed.div_ceil(resident)))
+        mat_vec_blocks::<K>(self.device, groups, shared_bytes)
     }
 
     fn shape(&self, blocks: u32, threads: u32) -> LaunchConfig {
@@ -239,8 +238,21 @@ impl Network<'_> {
     }
 }
 
+/// Blocks for a mat-vec kernel with a warp for each of `groups` groups of rows: as many as fit on the device together,
+/// evenly loaded.
+pub fn mat_vec_blocks<K: KernelArgs>(
+    device: &Device,
+    groups: usize,
+    shared_bytes: u32,
+) -> Result<u32, DeviceError> {
+    let warps = project::THREADS / cuda_std::warp::SIZE;
+    let needed = (groups as u32).div_ceil(warps);
+    let resident = device.resident_blocks::<K>(project::THREADS, shared_bytes)?;
+    Ok(needed.div_ceil(needed.div_ceil(resident)))
+}
+
 /// The matrices as a kernel takes them, and the blocks of the launch: shared out by bytes, at least one each.
-fn share(matrices: &[&DeviceMatrix], blocks: u32) -> ([Matrix; 3], u32) {
+pub fn share(matrices: &[&DeviceMatrix], blocks: u32) -> ([Matrix; 3], u32) {
     let total: usize = matrices.iter().map(|m| m.bytes()).sum();
     let mut arguments = [Matrix::NONE; 3];
     let mut first = 0;

@@ -11,6 +11,14 @@ pub fn argmax_blocks(vocab: usize) -> u32 {
     vocab.div_ceil(4 * argmax::THREADS as usize) as u32
 }
 
+/// Blocks of attention for each KV head: of all heads as many as the device holds, which share the work of a long
+/// context.
+pub fn attention_splits(device: &Device, shape: &Shape) -> Result<u32, DeviceError> {
+    let shared = shape.shared_bytes() as u32;
+    let resident = device.resident_blocks::<attention::attention::Args>(attention::THREADS, shared)?;
+    Ok((resident / shape.kv_heads).max(1))
+}
+
 /// The sizes of attention, known before any memory is taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -27,11 +35,7 @@ impl Plan {
             head_dim: config.head_dim as u32,
             context: context as u32,
         };
-        // As many blocks of attention as the device holds: they share the work of a long context.
-        let shared = shape.shared_bytes() as u32;
-        let resident = device.resident_blocks::<attention::attention::Args>(attention::THREADS, shared)?;
-        let splits = (resident / shape.kv_heads).max(1);
-        Ok(Self { splits, shape })
+        Ok(Self { splits: attention_splits(device, &shape)?, shape })
     }
 
     /// Bytes of the state.
