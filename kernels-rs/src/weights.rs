@@ -301,12 +301,7 @@ impl TileChunk for Q8_0 {
     #[inline(always)]
     unsafe fn of_tile(tile: shared::Slice<u8>, lane: usize) -> Self {
         // SAFETY: as the caller promises.
-        unsafe {
-            Self {
-                codes: core::array::from_fn(|p| at(tile, 512 * p, lane)),
-                d: at(tile, 2048, lane),
-            }
-        }
+        unsafe { Self { codes: core::array::from_fn(|p| at(tile, 512 * p, lane)), d: at(tile, 2048, lane) } }
     }
 }
 

@@ -3,7 +3,9 @@
 mod pack;
 
 use cuda_std::launch::LaunchConfig;
-use psionic_kernels::persistent::plan::{self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, Phase, Plan, SLOT_WARPS, Stream, WARPS};
+use psionic_kernels::persistent::plan::{
+    self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, Phase, Plan, SLOT_WARPS, Stream, WARPS,
+};
 use psionic_kernels::persistent::tile::BLOCK;
 use psionic_kernels::persistent::{
     Exchange, Exchanges, MAX_CONTRIBUTIONS, Profile, Tokens, Weights, decode, profile_phases,
@@ -38,7 +40,10 @@ pub fn plan(
     let info = device.info();
     let unsupported = |needed, found| Err(DecodeError::Unsupported { needed, found });
     if let Some(ptx) = info.ptx.filter(|ptx| *ptx < NEEDED_PTX) {
-        return unsupported("a GPU of compute capability 9.0 or newer", format!("this one runs code for sm_{ptx}"));
+        return unsupported(
+            "a GPU of compute capability 9.0 or newer",
+            format!("this one runs code for sm_{ptx}"),
+        );
     }
     if activations != Activations::Int8 {
         return unsupported("8-bit activations", "others were asked for".to_owned());
@@ -52,7 +57,10 @@ pub fn plan(
     }
     let (hidden, ffn) = (config.hidden, config.ffn);
     if !hidden.is_multiple_of(BLOCK) || hidden > MAX_HIDDEN as usize {
-        return unsupported("a width that is a multiple of 256 up to 4096", format!("this model's is {hidden}"));
+        return unsupported(
+            "a width that is a multiple of 256 up to 4096",
+            format!("this model's is {hidden}"),
+        );
     }
     if !ffn.is_multiple_of(BLOCK) || ffn / BLOCK < config.kv_heads {
         return unsupported(
@@ -104,7 +112,10 @@ pub fn plan(
     let room = info.shared_bytes.saturating_sub(best.shared().ring);
     best.slots = (room / best.slot_bytes).min(MAX_SLOTS);
     if best.slots < 4 {
-        return unsupported("more shared memory for a block", format!("this GPU has {} bytes", info.shared_bytes));
+        return unsupported(
+            "more shared memory for a block",
+            format!("this GPU has {} bytes", info.shared_bytes),
+        );
     }
     best.in_flight = best.in_flight.min(best.slots);
     Ok(best)
@@ -304,9 +315,8 @@ impl Engine for Persistent {
         from: usize,
         to: usize,
     ) -> Result<(), DecodeError> {
-        let run = self
-            .launch(device, sequence, from, to - from, to, None)
-            .and_then(|()| device.synchronize());
+        let run =
+            self.launch(device, sequence, from, to - from, to, None).and_then(|()| device.synchronize());
         self.explain(run)
     }
 
@@ -344,14 +354,22 @@ impl Engine for Persistent {
             let (layer, phase) = (index / 5, Phase::ALL[index % 5]);
             let in_layer = layer < plan.layers as usize;
             let (layer, phase, name) = match (in_layer, index % 5) {
-                (true, _) => (Some(layer), Some(phase), ["query", "key and value", "output", "gate and up", "down"][index % 5]),
+                (true, _) => (
+                    Some(layer),
+                    Some(phase),
+                    ["query", "key and value", "output", "gate and up", "down"][index % 5],
+                ),
                 (false, 0) => (None, Some(Phase::Head), "head"),
                 (false, _) => (None, None, "choice"),
             };
             let stream = self.kinds[layer.unwrap_or(plan.layers as usize)];
             let weight_bytes = phase.map_or(0, |phase| stream_bytes(&plan, stream, phase));
             // Read by every group for its head, before the output projection.
-            let cache = if phase == Some(Phase::Output) { 4 * u64::from(plan.groups * HEAD) * position as u64 } else { 0 };
+            let cache = if phase == Some(Phase::Output) {
+                4 * u64::from(plan.groups * HEAD) * position as u64
+            } else {
+                0
+            };
             let time = |block: usize| {
                 let first = 2 * (block * phases + index);
                 [times[first], times[first + 1]]

@@ -93,7 +93,9 @@ impl<'a> Matrices<'_, 'a> {
     /// Fills `out`, of [`stride`](Self::stride) bytes for each block.
     pub fn pack(&self, plan: &Plan, out: &mut [u8]) {
         let stride = self.stride(plan);
-        out.par_chunks_mut(stride).enumerate().for_each(|(block, out)| self.pack_block(plan, block as u32, out));
+        out.par_chunks_mut(stride)
+            .enumerate()
+            .for_each(|(block, out)| self.pack_block(plan, block as u32, out));
     }
 
     fn pack_block(&self, plan: &Plan, block: u32, out: &mut [u8]) {

@@ -373,7 +373,7 @@ impl Block<'_> {
     unsafe fn multiply_tiles<K: TileChunk>(&mut self, s: &Segment, input: Vector, tiles: u32) -> f32 {
         let (ring, lane) = (self.ring, self.lane);
         let (quads, steps, bytes) = (s.quads(), s.steps(), K::TILE_BYTES);
-        let block_of_quad = lane / 4 & (quads - 1);
+        let block_of_quad = (lane / 4) & (quads - 1);
         // SAFETY: as for `multiply`.
         unsafe {
             let chunk = |step: u32| {
