@@ -110,7 +110,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         for workload in &plan.workloads {
             let samples = measure(&mut decoder, workload, args.warmup as usize, args.repetitions as usize)?;
             let activations = args.device.activations();
-            let record = Record::new(workload, &samples, summary.clone(), decoder.device(), activations);
+            let record = Record::new(workload, &samples, summary.clone(), &decoder, activations);
             let cells = cells(&record);
             steps.hidden(|| sheet.add(record, cells))?;
             steps.step();
@@ -121,7 +121,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// The columns of the table: models are known before anything is measured.
-fn columns(plan: &Plan) -> [Column; 7] {
+fn columns(plan: &Plan) -> [Column; 8] {
     let mut models = [0; 3];
     for (_, summary) in &plan.models {
         for (width, cell) in models.iter_mut().zip(model_cells(summary)) {
@@ -135,6 +135,7 @@ fn columns(plan: &Plan) -> [Column; 7] {
         Column::number("params").wide(params),
         Column::text("backend"),
         Column::text("device"),
+        Column::text("engine"),
         Column::number("test").wide(15),
         Column::number("t/s").wide(20),
     ]
@@ -148,8 +149,17 @@ fn model_cells(summary: &ModelSummary) -> [String; 3] {
     [summary.model_type.clone(), bytes(summary.model_size), params]
 }
 
-fn cells(record: &Record) -> [String; 7] {
+fn cells(record: &Record) -> [String; 8] {
     let [model, size, params] = model_cells(&record.model);
     let rate = format!("{:.2} ± {:.2}", record.avg_ts, record.stddev_ts);
-    [model, size, params, record.backend.to_string(), one_line(&record.device), record.test.clone(), rate]
+    [
+        model,
+        size,
+        params,
+        record.backend.to_string(),
+        one_line(&record.device),
+        record.engine.to_string(),
+        record.test.clone(),
+        rate,
+    ]
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use clap::{Args, ValueEnum};
-use psionic::decode::{self, DecodeError, Decoder, DecoderOptions};
+use psionic::decode::{self, DecodeError, Decoder, DecoderOptions, EngineKind};
 use psionic::device::{self, COMMIT, Device, DeviceInfo};
 use psionic::gguf::GgufFile;
 use psionic::model::{Config, Model};
@@ -120,6 +120,7 @@ pub struct Provenance {
     model_name: Option<String>,
     device: DeviceInfo,
     activations: &'static str,
+    engine: EngineKind,
     context: usize,
 }
 
@@ -132,6 +133,7 @@ impl Provenance {
             model_name: decoder.config().name.clone(),
             device: decoder.device().clone(),
             activations: device.activations(),
+            engine: decoder.engine(),
             context: decoder.context(),
         }
     }
@@ -148,6 +150,11 @@ pub fn device_label(info: &DeviceInfo) -> String {
         Some(driver) => format!("{} ({}, CUDA {driver})", info.name, info.backend),
         None => format!("{} ({})", info.name, info.backend),
     }
+}
+
+/// What a model runs on, in a line: the device and the engine.
+pub fn decoder_label(decoder: &Decoder) -> String {
+    format!("{}, {} engine", device_label(decoder.device()), decoder.engine())
 }
 
 /// Refuses token ids that the model does not have, before it is loaded.

@@ -12,7 +12,7 @@ use psionic::gguf::GgufFile;
 use psionic::model::Model;
 use serde::Serialize;
 
-use super::common::{DeviceArgs, ModelArgs, Provenance, check_tokens, device_label, model_label};
+use super::common::{DeviceArgs, ModelArgs, Provenance, check_tokens, decoder_label, model_label};
 use super::failure::{Failure, Kind};
 use super::terminal::{Progress, one_line, print, print_json, say};
 use super::token_ids;
@@ -106,7 +106,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     print(one_line(&format!("{}: {positions} × {vocab} logits", output.display())) + "\n")?;
     let model = model_label(&file, &model.config);
-    say(one_line(&format!("{model} on {}", device_label(decoder.device()))));
+    say(one_line(&format!("{model} on {}", decoder_label(&decoder))));
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use psionic::gguf::GgufFile;
 use psionic::model::{Model, Tokenizer};
 use serde::Serialize;
 
-use super::common::{DeviceArgs, ModelArgs, Provenance, check_tokens, device_label, model_label};
+use super::common::{DeviceArgs, ModelArgs, Provenance, check_tokens, decoder_label, model_label};
 use super::failure::{Failure, Kind};
 use super::terminal::{Progress, one_line, print, print_json, rate, say};
 use super::token_ids;
@@ -113,7 +113,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         values.len()
     ))?;
     let model = model_label(&file, &model.config);
-    let device = device_label(decoder.device());
+    let device = decoder_label(&decoder);
     say(one_line(&format!("{model} on {device}, {}", rate(plan.tokens.len(), time))));
     Ok(())
 }
