@@ -140,8 +140,15 @@ impl Decoder {
 
     /// Begins a new sequence.
     pub fn reset(&mut self) {
-        self.len = 0;
-        self.current = false;
+        self.truncate(0);
+    }
+
+    /// Goes back to the first `len` tokens of the sequence, if it has more.
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.len {
+            self.len = len;
+            self.current = false;
+        }
     }
 
     /// Appends tokens to the sequence. [`logits`](Self::logits) are then those after the last one.

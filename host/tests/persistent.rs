@@ -117,3 +117,31 @@ fn the_trained_model_goes_on_as_with_the_graph() {
         assert!(rms < 0.03, "off by {rms}");
     }
 }
+
+/// A sequence goes back and on as if it had not been further, and a profile generates what is generated without.
+#[test]
+fn going_back_forgets_and_a_profile_changes_nothing() {
+    let tiny = Tiny { v: Q6K, head_dim: 128, ..Tiny::new(Q4K) };
+    let (_dir, file) = tiny.file(93);
+    let model = Model::from_gguf(&file).unwrap();
+    let tokens = tokens(&tiny, 4);
+    for engine in [EngineChoice::Graph, EngineChoice::Persistent] {
+        let options = DecoderOptions { engine, ..DecoderOptions::default() };
+        let mut decoder = Decoder::load(machine::device(), &model, &options, &mut |_, _| {}).unwrap();
+        decoder.feed(&tokens).unwrap();
+        let first = decoder.generate(5, &[], &mut on).unwrap();
+        let logits = decoder.logits().unwrap();
+        decoder.truncate(tokens.len() + 20);
+        assert_eq!(decoder.position(), tokens.len() + 5, "there is nothing to go back to");
+        decoder.truncate(tokens.len());
+        let profile = decoder.profile(5).unwrap();
+        assert_eq!(profile.is_some(), engine == EngineChoice::Persistent);
+        if let Some(profile) = profile {
+            assert_eq!((profile.position, decoder.position()), (tokens.len() + 4, tokens.len() + 5));
+            assert!(decoder.logits().unwrap() == logits, "the profile's last token is another");
+            decoder.truncate(tokens.len());
+        }
+        assert_eq!(decoder.generate(5, &[], &mut on).unwrap(), first, "{engine:?}");
+        assert!(decoder.logits().unwrap() == logits, "{engine:?}");
+    }
+}

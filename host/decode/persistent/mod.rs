@@ -350,33 +350,40 @@ impl Engine for Persistent {
             .and_then(|()| device.download(&times));
         let times = self.explain(run)?;
         let position = from + count - 1;
-        let step = |index: usize| {
-            let (layer, phase) = (index / 5, Phase::ALL[index % 5]);
-            let in_layer = layer < plan.layers as usize;
-            let (layer, phase, name) = match (in_layer, index % 5) {
-                (true, _) => (
-                    Some(layer),
-                    Some(phase),
-                    ["query", "key and value", "output", "gate and up", "down"][index % 5],
-                ),
-                (false, 0) => (None, Some(Phase::Head), "head"),
-                (false, _) => (None, None, "choice"),
-            };
-            let stream = self.kinds[layer.unwrap_or(plan.layers as usize)];
-            let weight_bytes = phase.map_or(0, |phase| stream_bytes(&plan, stream, phase));
-            // Read by every group for its head, before the output projection.
-            let cache = if phase == Some(Phase::Output) {
-                4 * u64::from(plan.groups * HEAD) * position as u64
-            } else {
-                0
-            };
-            let time = |block: usize| {
-                let first = 2 * (block * phases + index);
-                [times[first], times[first + 1]]
-            };
-            Step { layer, name, weight_bytes, cache_bytes: cache, blocks: (0..blocks).map(time).collect() }
+        let time = |block: usize, index: usize| {
+            let first = 2 * (block * phases + index);
+            [times[first], times[first + 1]]
         };
-        Ok(Some(Timeline { position, steps: (0..phases).map(step).collect() }))
+        let mut steps = Vec::with_capacity(phases + plan.layers as usize);
+        for index in 0..phases {
+            let layer = Some(index / 5).filter(|layer| *layer < plan.layers as usize);
+            let (phase, name) = match (layer, index % 5) {
+                (Some(_), i) => {
+                    (Some(Phase::ALL[i]), ["query", "key and value", "output", "gate and up", "down"][i])
+                }
+                (None, 0) => (Some(Phase::Head), "head"),
+                (None, _) => (None, "choice"),
+            };
+            if phase == Some(Phase::Output) {
+                let between = |block| [time(block, index - 1)[1], time(block, index)[0]];
+                steps.push(Step {
+                    layer,
+                    name: "attention",
+                    weight_bytes: 0,
+                    cache_bytes: 4 * u64::from(plan.groups * HEAD) * position as u64,
+                    blocks: (0..blocks).map(between).collect(),
+                });
+            }
+            let kinds = self.kinds[layer.unwrap_or(plan.layers as usize)];
+            steps.push(Step {
+                layer,
+                name,
+                weight_bytes: phase.map_or(0, |phase| stream_bytes(&plan, kinds, phase)),
+                cache_bytes: 0,
+                blocks: (0..blocks).map(|block| time(block, index)).collect(),
+            });
+        }
+        Ok(Some(Timeline { position, steps }))
     }
 }
 
