@@ -10,8 +10,13 @@ use psionic::model::Model;
 use super::common::DeviceArgs;
 use super::failure::Failure;
 use super::list::Numbers;
+use super::profile::{self, Picture};
 use super::sheet::{Column, Output, Sheet};
 use super::terminal::{Progress, bytes, one_line};
+
+/// Repetitions where none are asked for: of a workload, and of a profile, whose median is robust against a stray one.
+const REPETITIONS: u32 = 5;
+const PROFILES: u32 = 9;
 
 /// Measure the speed of prompts and of generation
 ///
@@ -25,12 +30,16 @@ use super::terminal::{Progress, bytes, one_line};
 /// on the device, ignores the end of the text, and is timed until the last
 /// token is on the host. A rate is tokens divided by that time; what is shown
 /// is the mean and the sample standard deviation of the repetitions' rates.
+///
+/// With --profile each block of the persistent engine notes when it works and
+/// when it waits during one token, at every depth.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   psionic bench -m model.gguf
   psionic bench -m model.gguf -p 0 -n 512 -d 0,2048,8192
-  psionic bench -m a.gguf,b.gguf -p 512 -n 0 -r 10 -o jsonl > speed.jsonl")]
+  psionic bench -m a.gguf,b.gguf -p 512 -n 0 -r 10 -o jsonl > speed.jsonl
+  psionic bench -m model.gguf --profile -d 4096 --timeline token.svg")]
 pub struct Args {
     /// Models, GGUF files, separated by commas
     #[arg(short, long, value_name = "FILES", value_delimiter = ',', required = true)]
@@ -48,17 +57,21 @@ pub struct Args {
     #[arg(short = 'd', long, value_name = "N", default_value = "0")]
     n_depth: Numbers,
 
-    /// Timed repetitions of each
-    #[arg(short, long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    repetitions: u32,
+    /// Timed repetitions of each [default: 5, and 9 with --profile]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    repetitions: Option<u32>,
 
     /// Repetitions before those, which are not timed
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(..=10_000))]
     warmup: u32,
 
-    /// Also write down where the time of a token goes, as JSON
-    #[arg(long, value_name = "FILE")]
-    profile: Option<PathBuf>,
+    /// Show where the time of a token goes, in place of rates
+    #[arg(long, conflicts_with_all = ["n_prompt", "n_gen"])]
+    profile: bool,
+
+    /// Draw that over the blocks: .svg is a picture, .json for Perfetto
+    #[arg(long, value_name = "FILE", requires = "profile")]
+    timeline: Option<PathBuf>,
 
     /// The form of the results
     #[arg(short, long, value_enum, default_value_t, value_name = "FORM")]
@@ -84,31 +97,47 @@ impl Plan {
                 "expected something to measure, found -p and -n of 0 only; give one a length",
             ));
         };
-        let open = |path: &PathBuf| {
-            let file = GgufFile::open(path)?;
-            let summary = ModelSummary::of(&file)?;
-            Ok((file, summary))
-        };
-        let models = args.model.iter().map(open).collect::<Result<_, Failure>>()?;
-        Ok(Self { models, workloads, context })
+        Ok(Self { models: open(&args.model)?, workloads, context })
     }
 }
 
+fn open(paths: &[PathBuf]) -> Result<Vec<(GgufFile, ModelSummary)>, Failure> {
+    let open = |path: &PathBuf| {
+        let file = GgufFile::open(path)?;
+        let summary = ModelSummary::of(&file)?;
+        Ok((file, summary))
+    };
+    paths.iter().map(open).collect()
+}
+
+/// As `--profile` asks.
+fn profile(args: &Args) -> Result<(), Failure> {
+    let profiles = args.model.len() * args.n_depth.0.len();
+    let timeline = args.timeline.as_deref().map(|path| Picture::new(path, profiles)).transpose()?;
+    profile::run(&profile::Request {
+        models: &open(&args.model)?,
+        depths: &args.n_depth.0,
+        warmup: args.warmup as usize,
+        repetitions: args.repetitions.unwrap_or(PROFILES) as usize,
+        output: args.output,
+        timeline,
+        device: args.device,
+    })
+}
+
 pub fn run(args: Args) -> Result<(), Failure> {
+    if args.profile {
+        return profile(&args);
+    }
+    let repetitions = args.repetitions.unwrap_or(REPETITIONS) as usize;
     let plan = Plan::new(&args)?;
     let mut sheet = Sheet::new(args.output, columns(&plan));
     let mut steps = Progress::steps("measuring", (plan.models.len() * plan.workloads.len()) as u64);
     for (file, summary) in &plan.models {
         let model = Model::from_gguf(file)?;
         let mut decoder = args.device.load(&model, plan.context)?;
-        if let Some(path) = &args.profile {
-            decoder.feed(&[1])?;
-            let timeline = decoder.profile(plan.context.min(33) - 1)?;
-            let _ = std::fs::write(path, serde_json::to_vec(&timeline).unwrap_or_default());
-            decoder.reset();
-        }
         for workload in &plan.workloads {
-            let samples = measure(&mut decoder, workload, args.warmup as usize, args.repetitions as usize)?;
+            let samples = measure(&mut decoder, workload, args.warmup as usize, repetitions)?;
             let activations = args.device.activations();
             let record = Record::new(workload, &samples, summary.clone(), &decoder, activations);
             let cells = cells(&record);

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
+use std::path::Path;
 
 use cuda_driver::DriverError;
 use psionic::decode::DecodeError;
@@ -71,6 +72,18 @@ impl Failure {
             io::ErrorKind::BrokenPipe => Self::new(Kind::ClosedPipe, ""),
             _ => Self::new(Kind::Failed, format_args!("standard output cannot be written: {error}")),
         }
+    }
+
+    /// A file could not be written.
+    pub fn unwritable(path: &Path, error: &io::Error) -> Self {
+        let path = path.display();
+        Self::new(
+            Kind::Failed,
+            match error.kind() {
+                io::ErrorKind::AlreadyExists => format!("{path} is already there; choose another path"),
+                _ => format!("{path} could not be written ({error}); check the folder and its free space"),
+            },
+        )
     }
 
     /// Says it on standard error and returns the exit code.

@@ -1,7 +1,7 @@
 //! `psionic logits`: what a model computes for given tokens, in a file, to be compared.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -13,7 +13,7 @@ use psionic::model::Model;
 use serde::Serialize;
 
 use super::common::{DeviceArgs, ModelArgs, Provenance, check_tokens, decoder_label, model_label};
-use super::failure::{Failure, Kind};
+use super::failure::Failure;
 use super::terminal::{Progress, one_line, print, print_json, say};
 use super::token_ids;
 
@@ -88,7 +88,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let mut decoder = args.device.load(&model, plan.tokens.len())?;
     let start = Instant::now();
     let output = &args.output;
-    let rows = File::create_new(output).map_err(|error| unwritable(output, &error))?;
+    let rows = File::create_new(output).map_err(|error| Failure::unwritable(output, &error))?;
     write(&mut decoder, &plan, output, BufWriter::new(rows)).inspect_err(|_| {
         // Whoever reads the file must not find a part of it. That there is an error is already known.
         let _ = fs::remove_file(output);
@@ -118,21 +118,10 @@ fn write(decoder: &mut Decoder, plan: &Plan, path: &Path, mut rows: impl Write) 
     for token in asked {
         decoder.feed(&[*token])?;
         let bytes: Vec<u8> = decoder.logits()?.iter().flat_map(|logit| logit.to_le_bytes()).collect();
-        rows.write_all(&bytes).map_err(|error| unwritable(path, &error))?;
+        rows.write_all(&bytes).map_err(|error| Failure::unwritable(path, &error))?;
         progress.step();
     }
-    rows.flush().map_err(|error| unwritable(path, &error))
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    let path = path.display();
-    Failure::new(
-        Kind::Failed,
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => format!("{path} is already there; choose another path"),
-            _ => format!("{path} could not be written ({error}); check the folder and its free space"),
-        },
-    )
+    rows.flush().map_err(|error| Failure::unwritable(path, &error))
 }
 
 #[derive(Serialize)]

@@ -13,6 +13,7 @@ mod list;
 mod logits;
 mod model;
 mod perplexity;
+mod profile;
 mod sheet;
 mod style;
 mod synth;

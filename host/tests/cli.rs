@@ -8,6 +8,7 @@ mod kernel;
 mod logits;
 mod model;
 mod perplexity;
+mod profile;
 mod refusals;
 
 use crate::fixture;
