@@ -25,6 +25,41 @@ pub struct Quantized {
     pub sums: F32x4,
 }
 
+/// A group in codes, made by a warp with an element in each lane.
+#[derive(Clone, Copy)]
+pub struct GroupCodes {
+    /// The codes of this lane and the three that it shares a word with.
+    pub word: u32,
+    /// The scale.
+    pub scale: f32,
+    /// The sum of the codes of this lane's half of the group.
+    pub sum: i32,
+}
+
+impl GroupCodes {
+    /// The codes of the warp's elements.
+    ///
+    /// # Safety
+    /// All lanes must call it.
+    #[inline(always)]
+    pub unsafe fn of(lane: u32, value: f32) -> Self {
+        let largest = |a: f32, lanes: u32| larger(a, warp::shuffle_xor_f32(warp::ALL, a, lanes));
+        let most = largest(largest(largest(largest(largest(value.abs(), 16), 8), 4), 2), 1);
+        let scale = most * (1.0 / 127.0);
+        let inverse = if most > f32::MIN_POSITIVE { 127.0 * float::fast_reciprocal(most) } else { 0.0 };
+        let code = float::round_to_i32(value * inverse);
+        let mut word = (code as u32 & 0xff) << (8 * (lane % 4));
+        word |= warp::shuffle_xor(warp::ALL, word, 1);
+        word |= warp::shuffle_xor(warp::ALL, word, 2);
+        let mut sum = code;
+        sum += warp::shuffle_xor(warp::ALL, sum as u32, 1) as i32;
+        sum += warp::shuffle_xor(warp::ALL, sum as u32, 2) as i32;
+        sum += warp::shuffle_xor(warp::ALL, sum as u32, 4) as i32;
+        sum += warp::shuffle_xor(warp::ALL, sum as u32, 8) as i32;
+        Self { word, scale, sum }
+    }
+}
+
 /// A vector of activations in shared memory.
 #[derive(Clone, Copy)]
 pub struct Vector {
@@ -62,6 +97,54 @@ impl Vector {
                 scales: shared::Slice::dynamic(scales, n),
                 stride,
             }
+        }
+    }
+
+    /// Sets a group, of which each lane has an element.
+    ///
+    /// # Safety
+    /// All lanes must call it, and there must be such a group.
+    #[inline(always)]
+    pub unsafe fn set_group(self, group: usize, lane: u32, value: f32) {
+        // SAFETY: as the caller promises; each place has one writer.
+        unsafe {
+            let codes = GroupCodes::of(lane, value);
+            let unit = 2 * group + lane as usize / 16;
+            if lane.is_multiple_of(4) {
+                let place = (unit % 4 * self.stride + unit / 4) * 4 + lane as usize / 4 % 4;
+                self.codes.cast::<u32>().set(place, codes.word);
+            }
+            if lane.is_multiple_of(16) {
+                self.sums.cast::<f32>().set(unit, codes.scale * codes.sum as f32);
+            }
+            if lane == 0 {
+                self.scales.cast::<f32>().set(group, codes.scale);
+            }
+        }
+    }
+
+    /// Sets the codes of elements `i` to `i + 7`.
+    ///
+    /// # Safety
+    /// There must be such elements, and `i` must be a multiple of 8.
+    #[inline(always)]
+    pub unsafe fn set_codes(self, i: usize, words: [u32; 2]) {
+        let unit = i / 16;
+        let place = (unit % 4 * self.stride + unit / 4) * 2 + i / 8 % 2;
+        // SAFETY: as the caller promises.
+        unsafe { self.codes.cast::<U32x2>().set(place, U32x2(words)) };
+    }
+
+    /// Sets the scale of a group, and the sums of its two sixteens' codes.
+    ///
+    /// # Safety
+    /// There must be such a group.
+    #[inline(always)]
+    pub unsafe fn set_scale(self, group: usize, scale: f32, sums: [i32; 2]) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            self.scales.cast::<f32>().set(group, scale);
+            self.sums.cast::<F32x2>().set(group, F32x2(sums.map(|sum| scale * sum as f32)));
         }
     }
 

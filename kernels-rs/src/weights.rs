@@ -6,7 +6,6 @@ use cuda_std::prelude::*;
 
 use crate::activation::Quantized;
 use crate::layout::{CHUNK, Kind, Matrix};
-use crate::persistent::tile;
 
 /// 64 weights of a row.
 pub trait Chunk: Copy {
@@ -27,28 +26,6 @@ pub trait Chunk: Copy {
 pub trait IntegerChunk: Chunk {
     /// The dot product with a chunk of activations.
     fn dot(self, x: &Quantized) -> f32;
-}
-
-/// A chunk that is a lane's part of a tile in shared memory: see [`persistent::tile`](crate::persistent::tile).
-pub trait TileChunk: IntegerChunk {
-    /// Bytes of a tile.
-    const TILE_BYTES: u32 = tile::bytes(Self::KIND).expect("a kind that tiles are made of");
-
-    /// Loads the chunk of `lane`.
-    ///
-    /// # Safety
-    /// The tile must be of this kind.
-    unsafe fn of_tile(tile: shared::Slice<u8>, lane: usize) -> Self;
-}
-
-/// Element `index` of what lies `offset` bytes into a tile.
-///
-/// # Safety
-/// The tile must have it, aligned.
-#[inline(always)]
-unsafe fn at<T: Plain>(tile: shared::Slice<u8>, offset: usize, index: usize) -> T {
-    // SAFETY: as the caller promises.
-    unsafe { tile.from(offset).cast::<T>().get(index) }
 }
 
 /// Piece `p` of chunk `c` of a row, from a plane with `pieces` pieces a chunk.
@@ -135,31 +112,19 @@ impl IntegerChunk for Q4K {
             for w in 0..4 {
                 let codes = self.codes[p].0[w];
                 sums[0] = dp4a_u32_i32(codes & 0x0f0f_0f0f, x.codes[p].0[w], sums[0]);
-                sums[1] = dp4a_u32_i32(codes >> 4 & 0x0f0f_0f0f, x.codes[2 + p].0[w], sums[1]);
+                // 16 times the codes: exact, and a shift less.
+                sums[1] = dp4a_u32_i32(codes & 0xf0f0_f0f0, x.codes[2 + p].0[w], sums[1]);
             }
         }
         let [d, min] = f16x2_to_f32(self.header.0[0]);
         let (scales, minima) = self.scales();
         let (mut products, mut offsets) = (0.0f32, 0.0f32);
         for half in 0..2 {
-            products = (scales[half] * x.scales.0[half]).mul_add(sums[half] as f32, products);
+            let scale = scales[half] * [1.0, 1.0 / 16.0][half];
+            products = (scale * x.scales.0[half]).mul_add(sums[half] as f32, products);
             offsets = minima[half].mul_add(x.sums.0[2 * half] + x.sums.0[2 * half + 1], offsets);
         }
         d.mul_add(products, -(min * offsets))
-    }
-}
-
-impl TileChunk for Q4K {
-    #[inline(always)]
-    unsafe fn of_tile(tile: shared::Slice<u8>, lane: usize) -> Self {
-        // SAFETY: as the caller promises.
-        unsafe {
-            Self {
-                codes: [at(tile, 0, lane), at(tile, 512, lane)],
-                header: at(tile, 1024, lane / 4),
-                j: lane as u32 & 3,
-            }
-        }
     }
 }
 
@@ -232,21 +197,6 @@ impl IntegerChunk for Q6K {
     }
 }
 
-impl TileChunk for Q6K {
-    #[inline(always)]
-    unsafe fn of_tile(tile: shared::Slice<u8>, lane: usize) -> Self {
-        // SAFETY: as the caller promises.
-        unsafe {
-            Self {
-                low: [at(tile, 0, lane), at(tile, 512, lane)],
-                high: at(tile, 1024, lane),
-                scales: at(tile, 1536, lane),
-                d: at(tile, 1664, lane / 4),
-            }
-        }
-    }
-}
-
 /// A `Q8_0` chunk: two blocks.
 #[derive(Clone, Copy)]
 pub struct Q8_0 {
@@ -294,14 +244,6 @@ impl IntegerChunk for Q8_0 {
             total = (d[half] * x.scales.0[half]).mul_add(sum as f32, total);
         }
         total
-    }
-}
-
-impl TileChunk for Q8_0 {
-    #[inline(always)]
-    unsafe fn of_tile(tile: shared::Slice<u8>, lane: usize) -> Self {
-        // SAFETY: as the caller promises.
-        unsafe { Self { codes: core::array::from_fn(|p| at(tile, 512 * p, lane)), d: at(tile, 2048, lane) } }
     }
 }
 

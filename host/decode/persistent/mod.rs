@@ -4,8 +4,9 @@ mod pack;
 
 use cuda_std::launch::LaunchConfig;
 use psionic_kernels::persistent::plan::{
-    self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, Phase, Plan, SLOT_WARPS, Stream, WARPS,
+    self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, PAIR, Phase, Plan, Stream, WARPS,
 };
+use psionic_kernels::persistent::residual::GROUP_WORDS;
 use psionic_kernels::persistent::tile::BLOCK;
 use psionic_kernels::persistent::{
     Exchange, Exchanges, MAX_CONTRIBUTIONS, Profile, Tokens, Weights, decode, profile_phases,
@@ -24,7 +25,13 @@ use pack::Matrices;
 const NEEDED_PTX: u32 = 90;
 
 /// Slots that a block has asked for and not received: about as many bytes as the memory delivers in its latency.
-const IN_FLIGHT: u32 = 4;
+const IN_FLIGHT: u32 = 2;
+
+/// Positions below which another block of a group is not worth its share of the exchange.
+const SHORTEST_SPLIT: u32 = 128;
+
+/// The last epoch: an epoch has two tags, of 32 bits.
+const LAST_EPOCH: u32 = u32::MAX / 2;
 
 /// Nanoseconds that blocks of a GPU wait for each other before the launch is ended.
 const PATIENCE: u64 = 500_000_000;
@@ -94,12 +101,16 @@ pub fn plan(
         context: context as u32,
         eps: config.rms_eps,
         slots: 0,
-        slot_bytes: SLOT_WARPS * streams(model).map(|matrices| matrices.largest_tile()).max().unwrap_or(0),
+        slot_bytes: PAIR * WARPS * streams(model).map(|matrices| matrices.largest_tile()).max().unwrap_or(0),
         in_flight: std::env::var("PSIONIC_IN_FLIGHT").ok().and_then(|v| v.parse().ok()).unwrap_or(IN_FLIGHT),
+        shortest_split: std::env::var("PSIONIC_SPLIT")
+            .ok()
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(SHORTEST_SPLIT),
     };
     // More blocks than shorten the work of one only wait for each other.
     let tiles = |plan: &Plan| {
-        let of = |phase| plan.segment(phase, plan.groups - 1).tiles;
+        let of = |phase| plan.segment(phase, plan.groups - 1).tiles();
         plan.layers * Phase::ALL[..5].iter().map(|phase| of(*phase)).sum::<u32>() + of(Phase::Head)
     };
     let mut best = of(2);
@@ -156,30 +167,33 @@ struct Words {
     partials: Buffer<u64>,
     hidden: Buffer<u64>,
     best: Buffer<u64>,
+    residual: Buffer<u64>,
     /// Of the output projection, then of the down projection.
     sums: Buffer<u64>,
 }
 
 impl Words {
-    fn lens(plan: &Plan) -> [usize; 5] {
+    fn lens(plan: &Plan) -> [usize; 6] {
         let blocks = plan.groups * plan.blocks;
         [
             plan.groups * plan.head_words(),
             blocks * plan.partial_words(),
             plan.groups * plan.largest_slice() * BLOCK as u32,
             blocks * 2,
+            plan.hidden / 32 * GROUP_WORDS,
             2 * plan.hidden,
         ]
         .map(|len| len as usize)
     }
 
     fn new(device: &Device, plan: &Plan) -> Result<Self, DeviceError> {
-        let [heads, partials, hidden, best, sums] = Self::lens(plan);
+        let [heads, partials, hidden, best, residual, sums] = Self::lens(plan);
         Ok(Self {
             heads: device.zeroed(heads)?,
             partials: device.zeroed(partials)?,
             hidden: device.zeroed(hidden)?,
             best: device.zeroed(best)?,
+            residual: device.zeroed(residual)?,
             sums: device.zeroed(sums)?,
         })
     }
@@ -232,12 +246,13 @@ impl Persistent {
         let plan = self.plan;
         // A token has an epoch for each layer and one more.
         let epochs = (plan.layers + 1) * count as u32;
-        if self.epoch.checked_add(epochs).is_none() {
+        if epochs > LAST_EPOCH - self.epoch {
             // Words of an early epoch would pass for those of a later one.
             for words in [&mut self.exchange.heads, &mut self.exchange.partials, &mut self.exchange.hidden] {
                 device.clear(words)?;
             }
             device.clear(&mut self.exchange.best)?;
+            device.clear(&mut self.exchange.residual)?;
             self.epoch = 0;
         }
         device.clear(&mut self.exchange.sums)?;
@@ -261,6 +276,7 @@ impl Persistent {
                 partials: words.partials.as_mut_ptr().as_host(),
                 hidden: words.hidden.as_mut_ptr().as_host(),
                 best: words.best.as_mut_ptr().as_host(),
+                residual: words.residual.as_mut_ptr().as_host(),
                 output: words.sums.as_mut_ptr().as_host(),
                 down: words.sums.as_mut_ptr().add(plan.hidden as usize).as_host(),
             },
@@ -299,6 +315,7 @@ impl Persistent {
                     n if n == Exchange::Output as u32 => "the output projection",
                     n if n == Exchange::Hidden as u32 => "the hidden elements of its group",
                     n if n == Exchange::Down as u32 => "the down projection",
+                    n if n == Exchange::Residual as u32 => "the residual stream",
                     _ => "the best logits",
                 },
             },
@@ -393,7 +410,7 @@ fn stream_bytes(plan: &Plan, kinds: u32, phase: Phase) -> u64 {
     let blocks = (0..plan.groups).flat_map(|group| (0..plan.blocks).map(move |rank| (group, rank)));
     let bytes = |(group, rank)| {
         let tile = stream.kind(phase, rank >= plan.key_blocks()).bytes();
-        u64::from(plan.segment(phase, group).tiles * WARPS * tile)
+        u64::from(plan.segment(phase, group).tiles() * WARPS * tile)
     };
     blocks.map(bytes).sum()
 }

@@ -1,8 +1,8 @@
 //! The matrices of a layer as the blocks' streams of tiles: see [`psionic_kernels::persistent::tile`].
 
 use psionic_kernels::layout::Kind;
-use psionic_kernels::persistent::plan::{Phase, Plan, SLOT_WARPS, Source, Stream, WARPS};
-use psionic_kernels::persistent::tile::{self, BLOCK, BLOCKS, Code, KIND_BITS};
+use psionic_kernels::persistent::plan::{Phase, Plan, Source, Stream, WARPS};
+use psionic_kernels::persistent::tile::{BLOCK, BLOCKS, Code, KIND_BITS, planes};
 use rayon::prelude::*;
 
 use crate::decode::graph::pack::{kind, q6_codes};
@@ -70,7 +70,7 @@ impl<'a> Matrices<'_, 'a> {
     /// Bytes of the largest tile.
     pub fn largest_tile(&self) -> u32 {
         let bytes = |phase: &Phase| {
-            [false, true].map(|values| tile::bytes(self.kind(*phase, values)).unwrap_or(0)).into_iter().max()
+            [false, true].map(|values| tile_bytes(self.kind(*phase, values))).into_iter().max()
         };
         self.phases().iter().filter_map(bytes).max().unwrap_or(0)
     }
@@ -84,8 +84,8 @@ impl<'a> Matrices<'_, 'a> {
     fn block_bytes(&self, plan: &Plan, block: u32) -> usize {
         let (group, rank) = (block / plan.blocks, block % plan.blocks);
         let bytes = |phase: &Phase| {
-            let tile = tile::bytes(self.kind(*phase, rank >= plan.key_blocks())).unwrap_or(0);
-            (plan.segment(*phase, group).tiles * WARPS * tile) as usize
+            let tile = tile_bytes(self.kind(*phase, rank >= plan.key_blocks()));
+            (plan.segment(*phase, group).tiles() * WARPS * tile) as usize
         };
         self.phases().iter().map(bytes).sum()
     }
@@ -103,28 +103,32 @@ impl<'a> Matrices<'_, 'a> {
         let mut rest = out;
         for phase in self.phases() {
             let kind = self.kind(*phase, rank >= plan.key_blocks());
-            let bytes = tile::bytes(kind).unwrap_or(0) as usize;
-            for step in 0..plan.segment(*phase, group).tiles {
-                for slot in 0..WARPS / SLOT_WARPS {
-                    for place in 0..SLOT_WARPS {
-                        let warp = slot * SLOT_WARPS + place;
-                        let (tile, after) = rest.split_at_mut(bytes);
-                        rest = after;
-                        tile.fill(0);
-                        for quad in 0..BLOCKS as u32 {
-                            let source = plan.source(*phase, (group, rank, warp), step, quad);
-                            if let Some((source, row, column)) = source {
-                                let matrix = self.get(source);
-                                let size = matrix.row_bytes() * BLOCK / matrix.cols;
-                                let start = row as usize * matrix.row_bytes() + column as usize * size;
-                                put_block(kind, &matrix.data[start..start + size], quad as usize, tile);
-                            }
+            let bytes = tile_bytes(kind) as usize;
+            for (first, sets, step) in plan.segment(*phase, group).order() {
+                for (warp, set) in
+                    (0..WARPS).flat_map(|warp| (first..first + sets).map(move |set| (warp, set)))
+                {
+                    let (tile, after) = rest.split_at_mut(bytes);
+                    rest = after;
+                    tile.fill(0);
+                    for quad in 0..BLOCKS as u32 {
+                        let source = plan.source(*phase, (group, rank, warp), (set, step), quad);
+                        if let Some((source, row, column)) = source {
+                            let matrix = self.get(source);
+                            let size = matrix.row_bytes() * BLOCK / matrix.cols;
+                            let start = row as usize * matrix.row_bytes() + column as usize * size;
+                            put_block(kind, &matrix.data[start..start + size], quad as usize, tile);
                         }
                     }
                 }
             }
         }
     }
+}
+
+/// Bytes of a tile; none of a kind that tiles are not made of.
+fn tile_bytes(kind: Kind) -> u32 {
+    Code::of(kind).map_or(0, Code::bytes)
 }
 
 /// A block of 256 weights as quad `quad` of a tile. No bit of it is changed.
@@ -134,7 +138,12 @@ fn put_block(kind: Kind, block: &[u8], quad: usize, tile: &mut [u8]) {
     match kind {
         Kind::Q4K => {
             let (header, codes) = block.split_at(16);
-            put(1024 + 16 * quad, header);
+            let (factors, packed) = header.split_at(4);
+            put(planes::Q4K_FACTORS + 4 * quad, factors);
+            for j in 0..4 {
+                let [(s0, m0), (s1, m1)] = [2 * j, 2 * j + 1].map(|i| scale_and_minimum(packed, i));
+                put(planes::Q4K_SCALES + 4 * (4 * quad + j), &[s0, s1, m0, m1]);
+            }
             for (i, codes) in codes.chunks_exact(PIECE).enumerate() {
                 put(piece(i % 2, i / 2), codes);
             }
@@ -145,14 +154,14 @@ fn put_block(kind: Kind, block: &[u8], quad: usize, tile: &mut [u8]) {
                 put(piece(0, j), &low[..PIECE]);
                 put(piece(1, j), &low[PIECE..]);
                 put(piece(2, j), &high);
-                put(1536 + 4 * (4 * quad + j), &block[192 + 4 * j..][..4]);
+                put(planes::Q6K_SCALES + 4 * (4 * quad + j), &block[192 + 4 * j..][..4]);
             }
-            put(1664 + 2 * quad, &block[208..]);
+            put(planes::Q6K_FACTORS + 2 * quad, &block[208..]);
         }
         Kind::Q8_0 => {
             for (b, block) in block.chunks_exact(34).enumerate() {
                 let (d, codes) = block.split_at(2);
-                put(2048 + 4 * (4 * quad + b / 2) + 2 * (b % 2), d);
+                put(planes::Q8_0_FACTORS + 4 * (4 * quad + b / 2) + 2 * (b % 2), d);
                 for (i, codes) in codes.chunks_exact(PIECE).enumerate() {
                     put(piece(2 * (b % 2) + i, b / 2), codes);
                 }
@@ -160,4 +169,12 @@ fn put_block(kind: Kind, block: &[u8], quad: usize, tile: &mut [u8]) {
         }
         Kind::F16 | Kind::F32 => unreachable!("the engine refuses models with such matrices"),
     }
+}
+
+/// The 6-bit scale and minimum of the 32 weights `i` of a `Q4_K` block: ggml's `get_scale_min_k4`.
+fn scale_and_minimum(packed: &[u8], i: usize) -> (u8, u8) {
+    if i < 4 {
+        return (packed[i] & 63, packed[i + 4] & 63);
+    }
+    (packed[i + 4] & 15 | packed[i - 4] >> 6 << 4, packed[i + 4] >> 4 | packed[i] >> 6 << 4)
 }

@@ -9,10 +9,14 @@ use cuda_std::prelude::*;
 
 use super::block::{Block, sync};
 use super::exchange::{Exchange, Tagged};
-use super::plan::{CONSUMERS, HEAD, HEADS_TOGETHER, PARTIAL_STRIDE, SHORTEST_SPLIT, UNIT, WARPS};
+use super::plan::{CONSUMERS, HEAD, HEADS_TOGETHER, PARTIAL_STRIDE, UNIT, WARPS};
+use crate::activation::Vector;
 
 /// Below every score, and far enough from the end of the range to subtract from.
 const LOWEST: f32 = -1e30;
+
+/// Blocks whose parts a thread waits for together.
+const RANKS: usize = 4;
 
 /// Elements of a head that a lane has.
 const PER_LANE: usize = 16;
@@ -24,6 +28,33 @@ struct Cache {
     values: *mut f16,
 }
 
+/// A lane's elements of a key and a value: 8 in each half.
+#[derive(Clone, Copy)]
+struct Rows {
+    keys: [U32x4; 2],
+    values: [U32x4; 2],
+}
+
+impl Cache {
+    /// This lane's part of the positions of a unit, of which the new one and those beyond are some other.
+    ///
+    /// # Safety
+    /// The cache must have the positions before the new one.
+    #[inline(always)]
+    unsafe fn rows(self, b: &Block<'_>, unit: u32) -> Rows {
+        let p = (unit * UNIT + b.lane / 8).min(b.position.max(1) - 1);
+        // SAFETY: as the caller promises; rows are aligned to 256 bytes. Others wrote them, in earlier tokens.
+        let half = |row: *const f16, half: u32| unsafe {
+            let i = p * HEAD + half * (HEAD / 2) + 8 * (b.lane % 8);
+            global::load(row.add(i as usize).cast::<U32x4>(), L2)
+        };
+        Rows {
+            keys: [half(self.keys, 0), half(self.keys, 1)],
+            values: [half(self.values, 0), half(self.values, 1)],
+        }
+    }
+}
+
 /// Attention, and its result as the input.
 ///
 /// # Safety
@@ -32,39 +63,33 @@ struct Cache {
 pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
     let plan = b.plan;
     let positions = b.position + 1;
-    let splits = positions.div_ceil(SHORTEST_SPLIT).min(plan.blocks);
+    let splits = positions.div_ceil(plan.shortest_split).min(plan.blocks);
     // A block of its own, or everybody alike.
     let split = if splits == 1 { 0 } else { b.rank };
     // SAFETY: as the plan says, for the whole body.
     unsafe {
         let first = (layer * plan.groups + b.group) as usize * (plan.context * HEAD) as usize;
         let cache = Cache { keys: b.weights.keys.add(first), values: b.weights.values.add(first) };
+        // Positions of earlier tokens, on their way while the queries are.
+        let mut rows = cache.rows(b, split + splits * b.warp);
         prepare(b, layer, cache);
         sync();
+        let vector = b.next_vector(plan.heads * HEAD);
         let mut head = 0;
         while head < plan.heads {
             // A block without positions looks too: nobody takes what it finds.
-            look(b, cache, head, split, splits);
+            look(b, cache, head, split, splits, rows);
             sync();
-            merge_warps(b, head, splits);
+            merge_warps(b, head, splits, vector);
             // The next heads' results go where these were.
             if head + HEADS_TOGETHER < plan.heads {
+                rows = cache.rows(b, split + splits * b.warp);
                 sync();
             }
             head += HEADS_TOGETHER;
         }
         if splits > 1 {
-            merge_blocks(b, splits);
-        }
-        sync();
-        let cols = plan.heads * HEAD;
-        let vector = b.next_vector(cols);
-        let attended = b.at::<F32x4>(b.shared.attended, cols / 4);
-        let mut i = b.thread;
-        // Whole warps: a head's elements are those of one.
-        while i < cols / 4 {
-            vector.set::<4>(4 * i as usize, attended.get(i as usize).0, true);
-            i += CONSUMERS;
+            merge_blocks(b, splits, vector);
         }
         sync();
     }
@@ -92,8 +117,8 @@ unsafe fn prepare(b: &Block<'_>, layer: u32, cache: Cache) {
             let F32x2([w0, w1]) = global::load(norms.add(i).cast(), ReadOnly);
             let F32x2([w2, w3]) = global::load(norms.add(half + i).cast(), ReadOnly);
             let first = (h * HEAD) as usize;
-            let [x0, x1] = words.pair(first + i).map(f32::from_bits);
-            let [x2, x3] = words.pair(first + half + i).map(f32::from_bits);
+            let [low, high] = words.pairs([first + i, first + half + i]);
+            let ([x0, x1], [x2, x3]) = (low.map(f32::from_bits), high.map(f32::from_bits));
             let (mut low, mut high) = ([x0, x1], [x2, x3]);
             if !is_value {
                 let squares = x0 * x0 + x1 * x1 + x2 * x2 + x3 * x3;
@@ -145,7 +170,7 @@ struct Running {
 /// # Safety
 /// All lanes must call it.
 #[inline(always)]
-unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32) {
+unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32, rows: Rows) {
     const TOGETHER: usize = HEADS_TOGETHER as usize;
     let plan = b.plan;
     let (slot, sub) = (b.lane / 8, (b.lane % 8) as usize);
@@ -154,14 +179,13 @@ unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32) 
     unsafe {
         let heads = b.at::<F32x4>(b.shared.heads, plan.head_words() / 4);
         let head_of = |h: usize| ((head + h as u32).min(plan.heads - 1) * HEAD / 4) as usize;
-        let mut unit = split + splits * b.warp;
+        let (mut unit, mut next) = (split + splits * b.warp, rows);
         // A warp without positions looks once too, in vain.
         loop {
             let p = unit * UNIT + slot;
-            // The new position, and those beyond, are not read from the cache.
-            let row = (p.min(b.position.max(1) - 1) * HEAD) as usize;
-            let (mut keys, mut values) =
-                (lane_of(cache.keys.add(row), sub), lane_of(cache.values.add(row), sub));
+            unit += splits * WARPS;
+            let Rows { mut keys, mut values } = next;
+            next = cache.rows(b, unit);
             if p == b.position {
                 let rows = heads.cast::<U32x4>();
                 let (key, value) = ((plan.heads * HEAD / 4) as usize, ((plan.heads + 1) * HEAD / 4) as usize);
@@ -194,7 +218,6 @@ unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32) 
                     r.value[2 * e + 1] = weight.mul_add(v[1], r.value[2 * e + 1] * shrink);
                 }
             }
-            unit += splits * WARPS;
             if unit * UNIT > b.position {
                 break;
             }
@@ -210,21 +233,6 @@ unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32) 
                 results.set(base + (HEAD / 4) as usize, F32x4([merged.max, merged.sum, 0.0, 0.0]));
             }
         }
-    }
-}
-
-/// A lane's elements of a row of the cache: 8 in each half.
-///
-/// # Safety
-/// The row must be there.
-#[inline(always)]
-unsafe fn lane_of(row: *const f16, sub: usize) -> [U32x4; 2] {
-    // SAFETY: as the caller promises; rows are aligned to 256 bytes. Others wrote it, in an earlier token.
-    unsafe {
-        [
-            global::load(row.add(8 * sub).cast::<U32x4>(), L2),
-            global::load(row.add((HEAD / 2) as usize + 8 * sub).cast::<U32x4>(), L2),
-        ]
     }
 }
 
@@ -263,7 +271,7 @@ fn merge_slots(r: Running, lane: u32) -> Merged {
 /// Merges the warps' results of heads `head` and the next: into the result of attention if the block has all positions,
 /// otherwise to the group.
 #[inline(always)]
-unsafe fn merge_warps(b: &Block<'_>, head: u32, splits: u32) {
+unsafe fn merge_warps(b: &Block<'_>, head: u32, splits: u32, vector: Vector) {
     let (h, element) = (b.thread / HEAD, b.thread % HEAD);
     if h >= HEADS_TOGETHER || head + h >= b.plan.heads || (splits > 1 && b.rank >= splits) {
         return;
@@ -285,8 +293,8 @@ unsafe fn merge_warps(b: &Block<'_>, head: u32, splits: u32) {
         }
         let head = head + h;
         if splits == 1 {
-            let attended = b.floats(b.shared.attended, b.plan.heads * HEAD);
-            attended.set((head * HEAD + element) as usize, value / sum);
+            // Whole warps: 32 elements each.
+            vector.set_group(((head * HEAD + element) / 32) as usize, b.lane, value / sum);
             return;
         }
         let words = partial(b, b.rank);
@@ -308,31 +316,42 @@ unsafe fn partial(b: &Block<'_>, rank: u32) -> Tagged {
     Tagged::new(words, b.epoch, Exchange::Attention, b.watchdog)
 }
 
-/// Merges the blocks' parts, two elements a thread.
+/// Merges the blocks' parts, an element a thread.
 #[inline(always)]
-unsafe fn merge_blocks(b: &Block<'_>, splits: u32) {
+unsafe fn merge_blocks(b: &Block<'_>, splits: u32, vector: Vector) {
     let plan = b.plan;
     // SAFETY: as the plan says.
     unsafe {
-        let attended = b.at::<F32x2>(b.shared.attended, plan.heads * HEAD / 2);
+        let words = partial(b, 0);
         let mut i = b.thread;
-        while i < plan.heads * HEAD / 2 {
-            let (head, pair) = (i / (HEAD / 2), i % (HEAD / 2));
-            let first = (head * (HEAD + 2)) as usize;
-            let (mut max, mut sum, mut value) = (LOWEST, 0.0f32, [0.0f32; 2]);
-            for rank in 0..splits {
-                let words = partial(b, rank);
-                let [m, s] = words.pair(first + HEAD as usize).map(f32::from_bits);
-                let v = words.pair(first + 2 * pair as usize).map(f32::from_bits);
-                let larger = if m > max { m } else { max };
-                let (shrink, weight) = (float::fast_exp2(max - larger), float::fast_exp2(m - larger));
-                max = larger;
-                sum = sum.mul_add(shrink, s * weight);
-                for e in 0..2 {
-                    value[e] = value[e].mul_add(shrink, v[e] * weight);
+        while i < plan.heads * HEAD {
+            let first = i / HEAD * (HEAD + 2);
+            let (mut max, mut sum, mut value) = (LOWEST, 0.0f32, 0.0f32);
+            let mut rank = 0;
+            while rank < splits {
+                // Some at a time, the last one again where there are fewer.
+                let mut places = [0; 2 * RANKS];
+                for r in 0..RANKS {
+                    let part = (rank + r as u32).min(splits - 1) * plan.partial_words() + first;
+                    places[2 * r] = (part + HEAD) as usize;
+                    places[2 * r + 1] = (part + i % HEAD / 2 * 2) as usize;
                 }
+                let parts = words.pairs(places);
+                for r in 0..RANKS {
+                    let [m, s] = parts[2 * r].map(f32::from_bits);
+                    let [even, odd] = parts[2 * r + 1].map(f32::from_bits);
+                    let v = if i.is_multiple_of(2) { even } else { odd };
+                    let m = if rank + (r as u32) < splits { m } else { f32::NEG_INFINITY };
+                    let larger = if m > max { m } else { max };
+                    let (shrink, weight) = (float::fast_exp2(max - larger), float::fast_exp2(m - larger));
+                    max = larger;
+                    sum = sum.mul_add(shrink, s * weight);
+                    value = value.mul_add(shrink, v * weight);
+                }
+                rank += RANKS as u32;
             }
-            attended.set(i as usize, F32x2(value.map(|v| v / sum)));
+            // Whole warps: 32 elements each.
+            vector.set_group((i / 32) as usize, b.lane, value / sum);
             i += CONSUMERS;
         }
     }

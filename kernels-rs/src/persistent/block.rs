@@ -5,14 +5,15 @@ use cuda_std::prelude::*;
 use super::Weights;
 use super::attend;
 use super::exchange::{Exchange, Sums, Tagged, Watchdog};
-use super::plan::{CONSUMERS, HEAD, Job, Phase, Plan, STRIP, Segment, Shared, Stream, WARPS, fixed};
+use super::plan::{
+    BUNDLE, CONSUMERS, HEAD, Job, PAIR, Phase, Plan, STRIP, Segment, Shared, Stream, WARPS, fixed,
+};
+use super::residual;
 use super::ring::{Consumer, Ring};
-use super::tile::{BLOCK, Code};
-use crate::activation::{Quantized, Vector};
+use super::tile::{BLOCK, Code, Q4K, Q6K, Q8_0, Tile};
+use crate::activation::{GROUP, Quantized, Vector};
 use crate::argmax::Best;
-use crate::layout::{Kind, Matrix};
 use crate::swiglu::silu;
-use crate::weights::{Q4K, Q6K, Q8_0, TileChunk};
 
 /// The barrier of the threads that multiply.
 const BARRIER: u32 = 1;
@@ -44,13 +45,9 @@ pub(super) unsafe fn at<T: Plain>(offset: u32, len: u32) -> shared::Slice<T> {
 /// The table must be complete.
 #[inline(always)]
 pub(super) unsafe fn job(phase: Phase) -> Job {
-    // SAFETY: the table has two entries for each phase.
-    unsafe {
-        let table = at::<U32x4>(fixed::JOBS, 2 * Phase::ALL.len() as u32);
-        let U32x4([rows, blocks, together, tiles]) = table.get(2 * phase as usize);
-        let U32x4([first, limit, ..]) = table.get(2 * phase as usize + 1);
-        Job { segment: Segment { rows, blocks, together, tiles }, first, limit }
-    }
+    // SAFETY: the table has an entry for each phase.
+    let U32x4(words) = unsafe { at::<U32x4>(fixed::JOBS, Phase::ALL.len() as u32).get(phase as usize) };
+    Job::unpack(words)
 }
 
 /// Where the exchanges' words and the results are, in global memory.
@@ -65,64 +62,70 @@ pub struct Exchanges {
     pub hidden: *mut u64,
     /// `u64`, tagged: two for each block.
     pub best: *mut u64,
+    /// `u64`, tagged: [`GROUP_WORDS`](super::residual::GROUP_WORDS) for each 32 elements of the residual stream.
+    pub residual: *mut u64,
     /// `u64`, zero when the launch begins: the residual stream's elements, for the output projection.
     pub output: *mut u64,
     /// `u64`, zero when the launch begins: the same for the down projection.
     pub down: *mut u64,
 }
 
-/// The embedding of a token, a chunk a thread, as the residual stream that lies at `residual`. Not inlined: it is needed
-/// once a token, and the compiler would keep all its addresses in registers.
+/// The input, as a lane needs it for the tiles of a segment.
+struct Chunks {
+    input: Vector,
+    segment: Segment,
+    lane: u32,
+}
+
+impl Chunks {
+    /// The lane's chunk in a step of a set.
+    ///
+    /// # Safety
+    /// The input must be complete.
+    #[inline(always)]
+    unsafe fn get(&self, step: u32) -> Quantized {
+        let quads = self.segment.quads();
+        // Beyond the row the weights are zeros: any activations do.
+        let block = (step * quads + ((self.lane / 4) & (quads - 1))).min(self.segment.blocks - 1);
+        // SAFETY: as the caller promises.
+        unsafe { self.input.chunk((4 * block + self.lane % 4) as usize) }
+    }
+}
+
+/// Adds each set's sums over the lanes that share a row, and puts the rows of `N` sets into lanes `row` and following,
+/// one each; the lanes behind get something that the next sets overwrite, those before keep `result`.
 ///
-/// # Safety
-/// `m` is a matrix of that kind and shape, with a row for the token.
-#[inline(never)]
-unsafe fn embed(data: *const u8, kind: Kind, rows: u32, cols: u32, token: u32, thread: u32, residual: u32) {
-    let m = Matrix { data, rows, cols, kind, first_block: 0, blocks: 1 };
-    let mut c = thread as usize;
-    while c < m.chunks() {
-        // SAFETY: the row and the chunk exist, and the residual stream has the row's elements.
-        unsafe {
-            let stream = at::<F32x4>(residual, cols.next_multiple_of(STRIP) / 4);
-            // A thread's own elements are neighbours.
-            crate::embed::chunk(&m, token as usize, c, |i, four| stream.set(i / 4, F32x4(four)));
-        }
-        c += CONSUMERS as usize;
-    }
-}
-
-/// The sums over the lanes that share a row, in all of them, for `N` sets of rows.
+/// While there are several sums, a step of the tree adds the one half of them in one half of the lanes and the other in
+/// the other: for four sets 5 shuffles and one to put the rows in order, in place of 20.
 #[inline(always)]
-fn sum_rows<const N: usize>(s: &Segment, mut sums: [f32; N]) -> [f32; N] {
-    let mut add = |lanes: u32| {
-        for n in 0..N {
-            sums[n] += warp::shuffle_xor_f32(warp::ALL, sums[n], lanes);
-        }
+fn to_lanes<const N: usize>(s: &Segment, lane: u32, row: u32, sums: [f32; N], result: f32) -> f32 {
+    let half = |a: f32, b: f32, lanes: u32| {
+        let (keep, give) = if lane & lanes == 0 { (a, b) } else { (b, a) };
+        keep + warp::shuffle_xor_f32(warp::ALL, give, lanes)
     };
-    add(1);
-    add(2);
-    if s.together <= 2 {
-        add(4);
+    let widest = 16 >> s.together;
+    let (mut sum, mut lanes) = match N {
+        4 => {
+            let (even, odd) = (half(sums[0], sums[N / 4], widest), half(sums[N / 2], sums[N - 1], widest));
+            (half(even, odd, widest / 2), widest / 4)
+        }
+        2 => (half(sums[0], sums[N - 1], widest), widest / 2),
+        _ => (sums[0], widest),
+    };
+    while lanes > 0 {
+        sum += warp::shuffle_xor_f32(warp::ALL, sum, lanes);
+        lanes /= 2;
     }
-    if s.together <= 1 {
-        add(8);
-    }
-    if s.together == 0 {
-        add(16);
-    }
-    sums
-}
-
-/// Puts the sums of a set of rows into lanes `row` and following, one each; the lanes behind get something that the next
-/// sets overwrite.
-#[inline(always)]
-fn to_lanes(s: &Segment, lane: u32, row: u32, sum: f32, before: f32) -> f32 {
-    let mut sum = sum;
-    if s.together > 0 {
-        let from = lane.wrapping_sub(row).wrapping_mul(4 * s.quads()) % 32;
-        sum = warp::shuffle_idx_f32(warp::ALL, sum, from);
-    }
-    if lane >= row { sum } else { before }
+    let r = lane.wrapping_sub(row);
+    let (set, row_of_set) = (r >> s.together, r & ((1 << s.together) - 1));
+    let from = (row_of_set * 2 * widest)
+        | match N {
+            4 => ((set & 1) * widest) | (((set >> 1) & 1) * (widest / 2)),
+            2 => (set & 1) * widest,
+            _ => 0,
+        };
+    let sum = warp::shuffle_idx_f32(warp::ALL, sum, from % 32);
+    if lane >= row { sum } else { result }
 }
 
 /// What the threads that multiply know.
@@ -150,6 +153,8 @@ pub struct Block<'a> {
     pub epoch: u32,
     /// The position of the token.
     pub position: u32,
+    /// The common factor of the normalised input.
+    pub factor: f32,
     /// This warp's best logit.
     pub best: Best,
     pub logits: *mut f32,
@@ -212,99 +217,37 @@ impl Block<'_> {
         unsafe { self.at(offset, len) }
     }
 
-    /// The residual stream of a token: its embedding.
+    /// The residual stream, normalised, as the input of a phase. The norm's common factor is left to the results: codes
+    /// do not depend on it.
     #[inline(always)]
-    pub unsafe fn embed(&mut self, token: u32) {
-        let m = &self.weights.embedding;
-        // SAFETY: as the caller promises.
+    pub unsafe fn normalise(&mut self, phase: Phase) {
+        // SAFETY: as the plan says.
         unsafe {
-            embed(m.data, m.kind, m.rows, m.cols, token, self.thread, self.shared.residual);
+            let groups = self.plan.hidden / GROUP as u32;
+            let vector = self.next_vector(self.plan.hidden);
+            let codes = residual::codes(&self.exchanges, self.epoch, phase == Phase::GateUp, self.watchdog);
+            residual::collect(codes, groups, self.thread, vector, self.squares());
             sync();
         }
     }
 
-    /// The residual stream, normalised, as the input of a phase, after the sums were added to it that the phase waits
-    /// for. The norm's common factor is left to the results: codes do not depend on it.
+    /// The sums of squares of the residual stream's groups.
     #[inline(always)]
-    pub unsafe fn normalise(&mut self, layer: u32, phase: Phase) {
-        let plan = self.plan;
-        let output = phase == Phase::GateUp;
-        let (words, exchange) = if output {
-            (self.exchanges.output, Exchange::Output)
-        } else {
-            (self.exchanges.down, Exchange::Down)
-        };
-        let sums = Sums { words, contributions: plan.groups };
-        let are_there = layer > 0 || phase != Phase::Query;
-        // SAFETY: as the plan says; each thread uses elements of its own.
-        unsafe {
-            let norm = self.weights.norms.add(((2 * layer + u32::from(output)) * plan.hidden) as usize);
-            let vector = self.next_vector(plan.hidden);
-            let strips = plan.hidden.div_ceil(STRIP);
-            let residual = self.at::<F32x4>(self.shared.residual, strips * CONSUMERS);
-            let mut squares = 0.0f32;
-            let mut strip = 0;
-            while strip < strips {
-                let i = strip * STRIP + 4 * self.thread;
-                // Whole warps: the width is a multiple of 128.
-                if i < plan.hidden {
-                    let F32x4(w) = global::load(norm.add(i as usize).cast::<F32x4>(), ReadOnly);
-                    let mine = (strip * CONSUMERS + self.thread) as usize;
-                    let F32x4(mut x) = residual.get(mine);
-                    if are_there {
-                        // Neighbouring threads use neighbouring words.
-                        let seen = self.seen(u32::from(!output), strips);
-                        let place = |k: u32| ((strip * 4 + k) * CONSUMERS + self.thread) as usize;
-                        let mut before = [0; 4];
-                        for k in 0..4 {
-                            before[k] = seen.get(place(k as u32));
-                        }
-                        let added = sums.four(i as usize, &mut before, self.epoch, exchange, self.watchdog);
-                        for k in 0..4 {
-                            seen.set(place(k as u32), before[k]);
-                            x[k] += added[k];
-                        }
-                        residual.set(mine, F32x4(x));
-                    }
-                    for k in 0..4 {
-                        squares = x[k].mul_add(x[k], squares);
-                        x[k] *= w[k];
-                    }
-                    vector.set::<4>(i as usize, x, true);
-                }
-                strip += 1;
-            }
-            let squares = warp::sum_f32(squares);
-            if self.lane == 0 {
-                self.norms().set(self.warp as usize, squares);
-            }
-            sync();
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn seen(&self, which: u32, strips: u32) -> shared::Slice<u64> {
-        let len = strips * STRIP;
+    unsafe fn squares(&self) -> shared::Slice<f32> {
         // SAFETY: the launch has the plan's shared memory.
-        unsafe { self.at(self.shared.sums + which * len * 8, len) }
-    }
-
-    /// The warps' sums of squares of the vector that is the input.
-    #[inline(always)]
-    unsafe fn norms(&self) -> shared::Slice<f32> {
-        // SAFETY: the launch has the plan's shared memory.
-        unsafe { self.floats(fixed::NORMS + self.turn * WARPS * 4, WARPS) }
+        unsafe { self.at(self.shared.squares, self.plan.hidden / GROUP as u32) }
     }
 
     /// The common factor of the normalised input: `1 / sqrt(mean(x^2) + eps)`.
     #[inline(always)]
     unsafe fn factor(&self) -> f32 {
-        // SAFETY: all warps' sums were written before the barrier that ended the input.
-        let squares = unsafe { self.norms().get((self.lane % WARPS) as usize) };
-        const { assert!(WARPS == 8, "the lanes that have a warp's sum") };
-        let sum = squares + warp::shuffle_xor_f32(warp::ALL, squares, 4);
-        let sum = sum + warp::shuffle_xor_f32(warp::ALL, sum, 2);
-        let sum = sum + warp::shuffle_xor_f32(warp::ALL, sum, 1);
+        let (mut sum, mut group) = (0.0f32, self.lane);
+        while group < self.plan.hidden / GROUP as u32 {
+            // SAFETY: all were written before the barrier that ended the input.
+            sum += unsafe { self.squares().get(group as usize) };
+            group += 32;
+        }
+        let sum = warp::sum_f32(sum);
         float::fast_rsqrt(sum / self.plan.hidden as f32 + self.plan.eps)
     }
 
@@ -319,8 +262,8 @@ impl Block<'_> {
             let mut i = 4 * self.thread;
             // Whole warps: the width is a multiple of 256.
             while i < cols {
-                let values = words.four(i as usize);
-                vector.set::<4>(i as usize, values.map(f32::from_bits), true);
+                let [[a, b], [c, d]] = words.pairs([i as usize, i as usize + 2]);
+                vector.set::<4>(i as usize, [a, b, c, d].map(f32::from_bits), true);
                 i += STRIP;
             }
             sync();
@@ -351,68 +294,90 @@ impl Block<'_> {
             let job = job(phase);
             let code = Stream::of(layer).kind(phase, self.rank >= self.plan.key_blocks());
             let input = self.vector(job.segment.blocks * BLOCK as u32);
-            // As many as make a result for each lane.
-            let batch = (32 >> job.segment.together) * job.segment.steps();
-            let (mut left, mut row) = (job.segment.tiles, self.lane);
+            if matches!(phase, Phase::Query | Phase::GateUp | Phase::Head) {
+                self.factor = self.factor();
+            }
+            // As many sets as make a result for each lane.
+            let batch = 32 >> job.segment.together;
+            let (mut left, mut row) = (job.segment.sets(), self.lane);
             while left > 0 {
-                let tiles = left.min(batch);
+                let sets = left.min(batch);
                 let sum = match code {
-                    Code::Q4K => self.multiply_tiles::<Q4K>(&job.segment, input, tiles),
-                    Code::Q6K => self.multiply_tiles::<Q6K>(&job.segment, input, tiles),
-                    _ => self.multiply_tiles::<Q8_0>(&job.segment, input, tiles),
+                    Code::Q4K => self.multiply_sets::<Q4K>(&job.segment, input, sets),
+                    Code::Q6K => self.multiply_sets::<Q6K>(&job.segment, input, sets),
+                    _ => self.multiply_sets::<Q8_0>(&job.segment, input, sets),
                 };
                 self.send(phase, &job, row, sum);
-                left -= tiles;
+                left -= sets;
                 row += 32;
             }
         }
     }
 
-    /// Multiplies the next tiles with the input; gives the sum of the set's row `r` in lane `r`.
+    /// Multiplies the tiles of the next sets of rows with the input; gives the sum of row `r` of these in lane `r`.
     #[inline(always)]
-    unsafe fn multiply_tiles<K: TileChunk>(&mut self, s: &Segment, input: Vector, tiles: u32) -> f32 {
-        let (ring, lane) = (self.ring, self.lane);
-        let (quads, steps, bytes) = (s.quads(), s.steps(), K::TILE_BYTES);
-        let block_of_quad = (lane / 4) & (quads - 1);
+    unsafe fn multiply_sets<K: Tile>(&mut self, s: &Segment, input: Vector, sets: u32) -> f32 {
+        let input = Chunks { input, segment: *s, lane: self.lane };
         // SAFETY: as for `multiply`.
         unsafe {
-            let chunk = |step: u32| {
-                // Beyond the row the weights are zeros: any activations do.
-                let block = (step * quads + block_of_quad).min(s.blocks - 1);
-                input.chunk((4 * block + lane % 4) as usize)
-            };
-            let mut x: Quantized = chunk(0);
-            let (mut row, mut result) = (0, 0.0f32);
-            let mut tile = 0;
-            if steps == 1 {
-                // Two sets of rows at a time: what one waits for, the other hides.
-                while tile + 2 <= tiles {
-                    let first = self.tiles.take(ring, lane, bytes, |tile| K::of_tile(tile, lane as usize));
-                    let second = self.tiles.take(ring, lane, bytes, |tile| K::of_tile(tile, lane as usize));
-                    let [first, second] = sum_rows(s, [first.dot(&x), second.dot(&x)]);
-                    result = to_lanes(s, lane, row, first, result);
-                    row += 1 << s.together;
-                    result = to_lanes(s, lane, row, second, result);
-                    row += 1 << s.together;
-                    tile += 2;
-                }
+            let x = input.get(0);
+            let (mut row, mut left, mut result) = (0, sets, 0.0f32);
+            while left >= BUNDLE {
+                let sums = self.multiply_bundle::<K, 2, { BUNDLE as usize }>(&input, x);
+                result = to_lanes(s, self.lane, row, sums, result);
+                row += BUNDLE << s.together;
+                left -= BUNDLE;
             }
-            while tile < tiles {
-                let mut sum = 0.0f32;
-                for step in 0..steps {
-                    if steps > 1 {
-                        x = chunk(step);
-                    }
-                    let weights = self.tiles.take(ring, lane, bytes, |tile| K::of_tile(tile, lane as usize));
-                    sum += weights.dot(&x);
-                }
-                let [sum] = sum_rows(s, [sum]);
-                result = to_lanes(s, lane, row, sum, result);
-                row += 1 << s.together;
-                tile += steps;
+            if left >= PAIR {
+                let sums = self.multiply_bundle::<K, 1, { PAIR as usize }>(&input, x);
+                result = to_lanes(s, self.lane, row, sums, result);
+                row += PAIR << s.together;
+                left -= PAIR;
+            }
+            if left > 0 {
+                let sums = self.multiply_bundle::<K, 0, 1>(&input, x);
+                result = to_lanes(s, self.lane, row, sums, result);
             }
             result
         }
+    }
+
+    /// Multiplies the tiles of `N` sets of rows, in `PAIRS` pairs or, without any, one; gives each lane's sums. `x` is
+    /// the first of the input's chunks.
+    #[inline(always)]
+    unsafe fn multiply_bundle<K: Tile, const PAIRS: usize, const N: usize>(
+        &mut self,
+        input: &Chunks,
+        mut x: Quantized,
+    ) -> [f32; N] {
+        let (ring, warp, lane) = (self.ring, self.warp, self.lane);
+        let mut sums = [0.0f32; N];
+        // SAFETY: as for `multiply`.
+        unsafe {
+            let mut step = 0;
+            loop {
+                if PAIRS == 0 {
+                    let load = |tiles: shared::Slice<u8>| K::load(tiles, lane as usize);
+                    sums[0] += self.tiles.take(ring, warp, lane, K::BYTES, load).dot(&x);
+                } else {
+                    let load = |tiles: shared::Slice<u8>| {
+                        let second = tiles.from(K::BYTES as usize);
+                        [K::load(tiles, lane as usize), K::load(second, lane as usize)]
+                    };
+                    for pair in 0..PAIRS {
+                        let weights = self.tiles.take(ring, warp, lane, PAIR * K::BYTES, load);
+                        sums[2 * pair] += weights[0].dot(&x);
+                        sums[2 * pair + 1] += weights[1].dot(&x);
+                    }
+                }
+                step += 1;
+                if step == input.segment.steps() {
+                    break;
+                }
+                x = input.get(step);
+            }
+        }
+        sums
     }
 
     /// Sends the results of a warp's rows, each in a lane, to where they go.
@@ -420,8 +385,8 @@ impl Block<'_> {
     unsafe fn send(&mut self, phase: Phase, job: &Job, row: u32, value: f32) {
         // SAFETY: every row of the plan has a word of its own; the input's norm is complete.
         unsafe {
-            let factor = if matches!(phase, Phase::Output | Phase::Down) { 1.0 } else { self.factor() };
-            let value = value * factor;
+            let value =
+                if matches!(phase, Phase::Output | Phase::Down) { value } else { value * self.factor };
             // Gate and up are neighbouring rows.
             let next = warp::shuffle_xor_f32(warp::ALL, value, 1);
             let i = job.first + self.warp * job.segment.rows + row;
@@ -480,18 +445,10 @@ impl Block<'_> {
                     words.set(2 * block as usize, best.value.to_bits());
                     words.set(2 * block as usize + 1, best.index);
                 }
-                let mut all = Best::NONE;
-                let mut other = self.lane;
-                while other < self.plan.groups * self.plan.blocks {
-                    let [value, index] = words.pair(2 * other as usize);
-                    all = all.or(Best { value: f32::from_bits(value), index });
-                    other += 32;
-                }
-                let all = all.of_warp();
+                let best = residual::best_of_all(words, self.plan.groups * self.plan.blocks, self.lane);
                 thread::device_fence();
                 if self.lane == 0 {
-                    // No logit was a number: any token, rather than an index that is none.
-                    chosen.set(0, if all.index == u32::MAX { 0 } else { all.index });
+                    chosen.set(0, best);
                 }
             }
             sync();

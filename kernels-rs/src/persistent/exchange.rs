@@ -46,14 +46,16 @@ pub enum Exchange {
     Heads = 1,
     /// The blocks' parts of the attention, in a group.
     Attention = 2,
-    /// The output projection, over all blocks.
+    /// The sums of the output projection, over all blocks.
     Output = 3,
     /// The feed-forward network's hidden elements, in a group.
     Hidden = 4,
-    /// The down projection, over all blocks.
+    /// The sums of the down projection, over all blocks.
     Down = 5,
     /// The best logits, over all blocks.
     Best = 6,
+    /// The residual stream's codes, over all blocks.
+    Residual = 7,
 }
 
 /// A wait: what it is for, and when it began.
@@ -128,38 +130,25 @@ impl Tagged {
         unsafe { Atomic::<u64, Device>::from_ptr(self.words.add(i)) }.store(word, Ordering::Relaxed);
     }
 
-    /// Words `i` and `i + 1`, as soon as both are of this epoch.
+    /// The pairs of words that begin at `places`, as soon as all are of this epoch: all are looked at in each round, as a
+    /// round takes as long for many as for one.
     ///
     /// # Safety
-    /// There must be such words, and `i` must be even.
+    /// There must be such words, and the places must be even.
     #[inline(always)]
-    pub unsafe fn pair(self, i: usize) -> [u32; 2] {
+    pub unsafe fn pairs<const N: usize>(self, places: [usize; N]) -> [[u32; 2]; N] {
         let mut wait = Wait::new(self.watchdog, self.epoch, self.exchange);
         loop {
-            // SAFETY: as the caller promises.
-            let pair = unsafe { &*self.words.add(i).cast::<[Atomic<u64, Device>; 2]>() };
-            let [a, b] = Atomic::load_pair(pair);
-            if (a >> 32) as u32 == self.epoch && (b >> 32) as u32 == self.epoch {
-                return [a as u32, b as u32];
+            let (mut values, mut late) = ([[0; 2]; N], 0);
+            for n in 0..N {
+                // SAFETY: as the caller promises.
+                let pair = unsafe { &*self.words.add(places[n]).cast::<[Atomic<u64, Device>; 2]>() };
+                let [a, b] = Atomic::load_pair(pair);
+                late |= (a >> 32) as u32 ^ self.epoch | (b >> 32) as u32 ^ self.epoch;
+                values[n] = [a as u32, b as u32];
             }
-            wait.again();
-        }
-    }
-
-    /// Words `i` to `i + 3`, as soon as all are of this epoch.
-    ///
-    /// # Safety
-    /// There must be such words, and `i` must be even.
-    #[inline(always)]
-    pub unsafe fn four(self, i: usize) -> [u32; 4] {
-        let mut wait = Wait::new(self.watchdog, self.epoch, self.exchange);
-        loop {
-            // SAFETY: as the caller promises.
-            let [ab, cd] = unsafe { &*self.words.add(i).cast::<[[Atomic<u64, Device>; 2]; 2]>() };
-            let ([a, b], [c, d]) = (Atomic::load_pair(ab), Atomic::load_pair(cd));
-            let late = |word: u64| (word >> 32) as u32 ^ self.epoch;
-            if late(a) | late(b) | late(c) | late(d) == 0 {
-                return [a as u32, b as u32, c as u32, d as u32];
+            if late == 0 {
+                return values;
             }
             wait.again();
         }
@@ -190,37 +179,29 @@ impl Sums {
         unsafe { Atomic::<u64, Device>::from_ptr(self.words.add(i)) }.add(word, Ordering::Relaxed);
     }
 
-    /// What was added to sums `i` to `i + 3` since they were `before`, as soon as all contributions are there.
+    /// Sum `i` as soon as all contributions are there since it was `before`, and what was added.
     ///
     /// # Safety
-    /// There must be such sums, and `i` must be even.
+    /// There must be such a sum.
     #[inline(always)]
-    pub unsafe fn four(
+    pub unsafe fn wait(
         self,
         i: usize,
-        before: &mut [u64; 4],
+        before: u64,
         epoch: u32,
         exchange: Exchange,
         watchdog: Watchdog,
-    ) -> [f32; 4] {
+    ) -> (u64, f32) {
         let mut wait = Wait::new(watchdog, epoch, exchange);
         loop {
             // SAFETY: as the caller promises.
-            let [ab, cd] = unsafe { &*self.words.add(i).cast::<[[Atomic<u64, Device>; 2]; 2]>() };
-            let ([a, b], [c, d]) = (Atomic::load_pair(ab), Atomic::load_pair(cd));
-            let now = [a, b, c, d];
-            let (mut missing, mut values) = (0, [0.0; 4]);
-            for k in 0..4 {
-                let added = now[k].wrapping_sub(before[k]);
-                // The fraction may be negative: rounded to the nearest, the count is what it is.
-                let count = added.wrapping_add(1 << (COUNT_SHIFT - 1)) >> COUNT_SHIFT;
-                missing |= count as u32 ^ self.contributions;
+            let now = unsafe { Atomic::<u64, Device>::from_ptr(self.words.add(i)) }.load(Ordering::Relaxed);
+            let added = now.wrapping_sub(before);
+            // The fraction may be negative: rounded to the nearest, the count is what it is.
+            let count = added.wrapping_add(1 << (COUNT_SHIFT - 1)) >> COUNT_SHIFT;
+            if count as u32 == self.contributions {
                 let fixed = (added << (64 - COUNT_SHIFT)) as i64 >> (64 - COUNT_SHIFT);
-                values[k] = fixed as f32 * (1.0 / FRACTION);
-            }
-            if missing == 0 {
-                *before = now;
-                return values;
+                return (now, fixed as f32 * (1.0 / FRACTION));
             }
             wait.again();
         }

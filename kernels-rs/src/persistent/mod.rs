@@ -12,6 +12,7 @@ mod attend;
 mod block;
 mod exchange;
 pub mod plan;
+pub mod residual;
 mod ring;
 pub mod tile;
 
@@ -23,7 +24,7 @@ pub use exchange::{Exchange, MAX_CONTRIBUTIONS, Watchdog};
 use crate::argmax::Best;
 use crate::layout::Matrix;
 use block::{Block, at, job};
-use plan::{CONSUMERS, Job, Phase, Plan, Shared, Stream, WARPS, fixed};
+use plan::{CONSUMERS, PAIR, Phase, Plan, Shared, Stream, WARPS, fixed};
 use ring::{Consumer, Producer, Ring};
 
 /// A model in device memory.
@@ -87,7 +88,7 @@ pub const fn profile_phases(layers: u32) -> u32 {
 /// [`plan::Shared::bytes`] of dynamic shared memory, laid out as [`Plan::shared`] says. The weights are the plan's, packed as [`Plan::source`] says. The
 /// tokens are in the vocabulary, and their positions in the context. The exchanges' words are nobody else's, the sums
 /// zero, and the tagged words of earlier epochs.
-#[kernel(launch_bounds(288, 1))]
+#[kernel(launch_bounds(320, 1))]
 #[allow(clippy::too_many_arguments)]
 pub unsafe fn decode(
     plan: Plan,
@@ -109,13 +110,11 @@ pub unsafe fn decode(
             ring.init();
         }
         let (group, rank) = (block / plan.blocks, block % plan.blocks);
-        let jobs = at::<U32x4>(fixed::JOBS, 2 * Phase::ALL.len() as u32);
+        let jobs = at::<U32x4>(fixed::JOBS, Phase::ALL.len() as u32);
         let mut phase = Phase::Query;
         loop {
             if thread == 32 * phase as u32 {
-                let Job { segment: s, first, limit } = plan.job(phase, group, rank);
-                jobs.set(2 * phase as usize, U32x4([s.rows, s.blocks, s.together, s.tiles]));
-                jobs.set(2 * phase as usize + 1, U32x4([first, limit, 0, 0]));
+                jobs.set(phase as usize, U32x4(plan.job(phase, group, rank).pack()));
             }
             if phase == Phase::Head {
                 break;
@@ -128,12 +127,6 @@ pub unsafe fn decode(
             streams.set(layer as usize, global::load(weights.streams.add(layer as usize), ReadOnly));
             layer += plan::THREADS;
         }
-        let seen = at::<u64>(shared.sums, (shared.residual - shared.sums) / 8);
-        let mut i = thread as usize;
-        while i < seen.len() {
-            seen.set(i, 0);
-            i += plan::THREADS as usize;
-        }
         thread::sync_threads();
         if warp == WARPS {
             if thread == CONSUMERS {
@@ -141,14 +134,19 @@ pub unsafe fn decode(
             }
             return;
         }
+        let watchdog = Watchdog { patience, report };
+        if warp == residual::WARP {
+            residual::keep(&plan, shared, &weights, exchanges, &tokens, watchdog);
+            return;
+        }
         let mut b = Block {
             given: &plan,
             plan,
             weights: &weights,
             exchanges,
-            watchdog: Watchdog { patience, report },
+            watchdog,
             shared,
-            tiles: Consumer::new(warp),
+            tiles: Consumer::new(),
             ring,
             group,
             rank,
@@ -157,25 +155,20 @@ pub unsafe fn decode(
             thread,
             zero: 0,
             turn: 0,
+            factor: 1.0,
             epoch: tokens.epoch,
             position: tokens.start,
             best: Best::NONE,
             logits,
         };
-        let mut token = global::load(tokens.ids.add(tokens.start as usize), L2);
         let mut done = 0;
         while done < tokens.count {
             done += 1;
             let times = if done == tokens.count { profile.times } else { core::ptr::null_mut() };
             let next = b.position + 1;
-            let chosen = run(&mut b, token, next >= tokens.known, times);
-            if next >= tokens.known {
-                token = chosen;
-                if block == 0 && thread == 0 {
-                    global::store(tokens.ids.add(next as usize), chosen);
-                }
-            } else if done < tokens.count {
-                token = global::load(tokens.ids.add(next as usize), L2);
+            let chosen = run(&mut b, next >= tokens.known, times);
+            if next >= tokens.known && block == 0 && thread == 0 {
+                global::store(tokens.ids.add(next as usize), chosen);
             }
             b.position = next;
         }
@@ -184,7 +177,7 @@ pub unsafe fn decode(
 
 /// Runs a token through the layers and, if that is asked for, the head; gives the best token.
 #[inline(always)]
-unsafe fn run(b: &mut Block<'_>, token: u32, head: bool, times: *mut u64) -> u32 {
+unsafe fn run(b: &mut Block<'_>, head: bool, times: *mut u64) -> u32 {
     let plan = b.given;
     let phases = profile_phases(plan.layers);
     let mut clock = Clock { times, next: 0 };
@@ -194,13 +187,12 @@ unsafe fn run(b: &mut Block<'_>, token: u32, head: bool, times: *mut u64) -> u32
     }
     // SAFETY: as for the kernel.
     unsafe {
-        b.embed(token);
         let (mut layer, mut phase) = (0, Phase::Query);
         b.epoch += 1;
         loop {
             b.refresh();
             match phase {
-                Phase::Query | Phase::GateUp | Phase::Head => b.normalise(layer, phase),
+                Phase::Query | Phase::GateUp | Phase::Head => b.normalise(phase),
                 Phase::KeyValue => {}
                 Phase::Output => b.attend(layer),
                 Phase::Down => b.gather_hidden(),
@@ -265,7 +257,10 @@ unsafe fn produce(plan: &Plan, weights: &Weights, tokens: &Tokens, ring: Ring, b
             let mut stream = Stream::load(weights.streams, layer);
             producer.seek(weights.tiles.add(stream.start_of(block)));
             while phase != Phase::Head || head {
-                producer.ask(job(phase).segment.tiles, stream.kind(phase, values).bytes());
+                let [pairs, singles] = job(phase).segment.slots();
+                let bytes = stream.kind(phase, values).bytes() * WARPS;
+                producer.ask(pairs, bytes * PAIR);
+                producer.ask(singles, bytes);
                 match phase {
                     Phase::Head => break,
                     Phase::Down if layer + 1 < plan.layers => phase = Phase::Query,

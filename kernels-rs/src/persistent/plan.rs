@@ -16,11 +16,14 @@ pub const WARPS: u32 = 8;
 /// Their threads.
 pub const CONSUMERS: u32 = WARPS * 32;
 
-/// Threads of a block: those, and the warp that asks for weights.
-pub const THREADS: u32 = CONSUMERS + 32;
+/// Threads of a block: those, the warp that asks for weights, and the one that keeps the residual stream.
+pub const THREADS: u32 = CONSUMERS + 64;
 
-/// Warps whose tiles arrive together.
-pub const SLOT_WARPS: u32 = 8;
+/// Tiles of each warp that arrive together: those of two sets of rows.
+pub const PAIR: u32 = 2;
+
+/// Sets of rows that a warp works on at a time, if it has as many.
+pub const BUNDLE: u32 = 4;
 
 /// Elements of a head.
 pub const HEAD: u32 = 128;
@@ -35,16 +38,13 @@ pub const MAX_SLOTS: u32 = 32;
 pub const STRIP: u32 = 4 * CONSUMERS;
 
 /// The longest residual stream.
-pub const MAX_HIDDEN: u32 = 4 * STRIP;
+pub const MAX_HIDDEN: u32 = 4096;
 
 /// Query heads that attention looks at together.
 pub const HEADS_TOGETHER: u32 = 2;
 
 /// Positions that a warp looks at together.
 pub const UNIT: u32 = 4;
-
-/// Positions below which another block of the group is not worth its share of the exchange.
-pub const SHORTEST_SPLIT: u32 = 2 * WARPS * UNIT;
 
 /// The matrices of a layer in the order of their use, and the head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,13 +106,19 @@ pub struct Plan {
     pub eps: f32,
     /// Slots of the ring.
     pub slots: u32,
-    /// Bytes of a slot: 8 of the largest tiles.
+    /// Bytes of a slot: two of the largest tiles for each warp.
     pub slot_bytes: u32,
     /// Slots that a block has asked for and not received, at most: what is more queues before its exchanges.
     pub in_flight: u32,
+    /// Positions below which another block of the group is not worth its share of the exchange.
+    pub shortest_split: u32,
 }
 
-/// What a warp does in a phase.
+/// What a warp does in a phase: rows, in sets of which a tile has a part of each row.
+///
+/// A tile has 8 quads of lanes, a set `1 << together` rows, so `8 >> together` quads share a row; a set takes as many
+/// steps of a tile as these need for the row's blocks. The sets are worked on in bundles of four, then two, then one;
+/// in a bundle step by step, and in a step two sets after each other, whose tiles arrive together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Segment {
@@ -120,40 +126,71 @@ pub struct Segment {
     pub rows: u32,
     /// Blocks of 256 weights in a row.
     pub blocks: u32,
-    /// A tile has parts of `1 << together` rows.
+    /// The logarithm of the rows of a set.
     pub together: u32,
-    /// Tiles of a warp.
-    pub tiles: u32,
 }
 
 impl Segment {
     /// The division of `rows` rows that takes the fewest tiles.
     #[inline(always)]
     pub const fn of(rows: u32, blocks: u32) -> Self {
-        let mut best = Self { rows, blocks, together: 0, tiles: u32::MAX };
-        let mut together = 0;
+        let mut best = Self { rows, blocks, together: 0 };
+        let mut together = 1;
         while together <= 3 {
-            // Shifts, as a GPU divides slowly.
-            let sets = (rows + (1 << together) - 1) >> together;
-            let tiles = sets * (((blocks << together) + 7) >> 3);
-            if tiles < best.tiles {
-                best = Self { rows, blocks, together, tiles };
+            let other = Self { rows, blocks, together };
+            if other.tiles() < best.tiles() {
+                best = other;
             }
             together += 1;
         }
         best
     }
 
-    /// Lanes' quads that share a row.
+    /// Quads that share a row.
     #[inline(always)]
     pub const fn quads(&self) -> u32 {
         tile::BLOCKS as u32 >> self.together
     }
 
-    /// Tiles after which a set of rows is complete.
+    /// Sets of rows.
+    #[inline(always)]
+    pub const fn sets(&self) -> u32 {
+        // Shifts, as a GPU divides slowly.
+        (self.rows + (1 << self.together) - 1) >> self.together
+    }
+
+    /// Tiles of a set.
     #[inline(always)]
     pub const fn steps(&self) -> u32 {
         (self.blocks + self.quads() - 1) >> (3 - self.together)
+    }
+
+    /// Tiles of a warp.
+    #[inline(always)]
+    pub const fn tiles(&self) -> u32 {
+        self.sets() * self.steps()
+    }
+
+    /// Slots with two tiles of each warp, and slots with one.
+    #[inline(always)]
+    pub const fn slots(&self) -> [u32; 2] {
+        [self.sets() / PAIR * self.steps(), self.sets() % PAIR * self.steps()]
+    }
+
+    /// The slots in the order in which they are worked on: the first set of each, the sets it has, and the step.
+    #[cfg(not(target_arch = "nvptx64"))]
+    pub fn order(self) -> std::vec::Vec<(u32, u32, u32)> {
+        let (mut set, mut slots) = (0, std::vec::Vec::new());
+        for bundle in [BUNDLE, PAIR, 1] {
+            while self.sets() - set >= bundle {
+                for step in 0..self.steps() {
+                    let pair = bundle.min(PAIR);
+                    slots.extend((0..bundle / pair).map(|i| (set + i * pair, pair, step)));
+                }
+                set += bundle;
+            }
+        }
+        slots
     }
 }
 
@@ -166,6 +203,21 @@ pub struct Job {
     pub first: u32,
     /// The rows that there are.
     pub limit: u32,
+}
+
+impl Job {
+    /// As four words of the table in shared memory.
+    #[inline(always)]
+    pub(super) const fn pack(self) -> [u32; 4] {
+        let Segment { rows, blocks, together } = self.segment;
+        [rows, blocks | together << 16, self.first, self.limit]
+    }
+
+    /// From those.
+    #[inline(always)]
+    pub(super) const fn unpack([rows, shape, first, limit]: [u32; 4]) -> Self {
+        Self { segment: Segment { rows, blocks: shape & 0xffff, together: shape >> 16 }, first, limit }
+    }
 }
 
 /// The tiles of a layer, or of the head.
@@ -239,16 +291,18 @@ pub struct Shared {
     pub codes: u32,
     /// Bytes of such a vector.
     pub vector: u32,
-    /// What each sum was when it was read last: `u64`.
-    pub sums: u32,
-    /// The residual stream: `f32`.
+    /// The sums of squares of the residual stream's groups of 32: `f32`.
+    pub squares: u32,
+    /// What each sum that the block owns was when it was read last: `u64`, for the two projections.
+    pub seen: u32,
+    /// The elements of the residual stream that the block owns: `f32`.
     pub residual: u32,
+    /// A chunk of an embedding: `f32`.
+    pub embedded: u32,
     /// Queries, key and value: `f32`.
     pub heads: u32,
     /// The warps' results of attention: `f32`.
     pub partials: u32,
-    /// The result of attention: `f32`.
-    pub attended: u32,
     /// The ring.
     pub ring: u32,
     /// All of it.
@@ -266,11 +320,9 @@ pub mod fixed {
     /// The block's jobs in all phases.
     pub const JOBS: u32 = EMPTY + MAX_SLOTS * 8;
     /// Each layer's stream and the head's.
-    pub const STREAMS: u32 = JOBS + 6 * 32;
-    /// Sums of squares of each warp, for two vectors in turns.
-    pub const NORMS: u32 = STREAMS + (MAX_LAYERS + 1) * 16;
+    pub const STREAMS: u32 = JOBS + 6 * 16;
     /// Each warp's best logit.
-    pub const BEST: u32 = NORMS + 2 * WARPS * 4;
+    pub const BEST: u32 = STREAMS + (MAX_LAYERS + 1) * 16;
     /// The token that was chosen.
     pub const TOKEN: u32 = BEST + WARPS * 8;
     /// The end.
@@ -290,6 +342,12 @@ impl Plan {
     #[inline(always)]
     pub const fn largest_slice(&self) -> u32 {
         (self.ffn / tile::BLOCK as u32).div_ceil(self.groups)
+    }
+
+    /// Groups of 32 elements of the residual stream that a block owns, at most.
+    #[inline(always)]
+    pub const fn owned_groups(&self) -> u32 {
+        (self.hidden / 32).div_ceil(self.groups * self.blocks)
     }
 
     /// Warps of a group.
@@ -353,7 +411,7 @@ impl Plan {
     /// Where things lie in shared memory.
     #[inline(always)]
     pub const fn shared(&self) -> Shared {
-        let strips = self.hidden.div_ceil(STRIP);
+        let owned = self.owned_groups() * 32;
         let mut widest = self.hidden;
         let attended_len = self.heads * HEAD;
         let slice = self.largest_slice() * tile::BLOCK as u32;
@@ -365,14 +423,15 @@ impl Plan {
         }
         let vector = crate::activation::shared_bytes(widest as usize).next_multiple_of(16) as u32;
         let codes = fixed::END;
-        let sums = codes + 2 * vector;
-        let residual = sums + 2 * strips * STRIP * 8;
-        let heads = residual + strips * STRIP * 4;
+        let seen = codes + 2 * vector;
+        let residual = seen + 2 * owned * 8;
+        let embedded = residual + owned * 4;
+        let squares = embedded + 64 * 4;
+        let heads = squares + (self.hidden / 32).next_multiple_of(4) * 4;
         let partials = heads + self.head_words() * 4;
-        let attended = partials + WARPS * HEADS_TOGETHER * PARTIAL_STRIDE * 4;
-        let ring = (attended + attended_len * 4).next_multiple_of(128);
+        let ring = (partials + WARPS * HEADS_TOGETHER * PARTIAL_STRIDE * 4).next_multiple_of(128);
         let bytes = ring + self.slots * self.slot_bytes;
-        Shared { codes, vector, sums, residual, heads, partials, attended, ring, bytes }
+        Shared { codes, vector, squares, seen, residual, embedded, heads, partials, ring, bytes }
     }
 }
 
@@ -403,17 +462,18 @@ pub enum Source {
 
 #[cfg(not(target_arch = "nvptx64"))]
 impl Plan {
-    /// The matrix, row and block of 256 that quad `quad` of a warp's tile has; none beyond the matrix.
+    /// The matrix, row and block of 256 that quad `quad` has of a warp's tile, that of step `step` of set `set`; none
+    /// beyond the matrix.
     pub fn source(
         &self,
         phase: Phase,
         (group, rank, warp): (u32, u32, u32),
-        tile: u32,
+        (set, step): (u32, u32),
         quad: u32,
     ) -> Option<(Source, u32, u32)> {
         let Job { segment: s, first, limit } = self.job(phase, group, rank);
-        let row = tile / s.steps() * (1 << s.together) + quad / s.quads();
-        let block = tile % s.steps() * s.quads() + quad % s.quads();
+        let row = (set << s.together) + quad / s.quads();
+        let block = step * s.quads() + quad % s.quads();
         let i = first + warp * s.rows + row;
         if row >= s.rows || block >= s.blocks || i >= limit {
             return None;

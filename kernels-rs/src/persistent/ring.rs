@@ -1,13 +1,14 @@
 //! The ring of weights in shared memory: one warp asks for tiles far ahead, the others take them as they need them.
 //!
 //! A block's weights are one stream in the order of their use, so that asking for the next ones needs to know their
-//! number and nothing else: it does not stop where the others wait for an exchange. A slot takes a tile of each warp.
+//! number and nothing else: it does not stop where the others wait for an exchange. A slot takes one or
+//! two tiles of each warp.
 
 use cuda_std::copy_async::{MBarrier, bulk};
 use cuda_std::prelude::*;
 
 use super::block::at;
-use super::plan::{Plan, SLOT_WARPS, WARPS, fixed};
+use super::plan::{Plan, WARPS, fixed};
 
 /// A place in the ring, and how often it was there: the parity of its barriers' phases.
 #[derive(Clone, Copy)]
@@ -17,16 +18,13 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    #[inline(always)]
-    const fn at(slot: u32) -> Self {
-        Self { slot, parity: 0 }
-    }
+    const START: Self = Self { slot: 0, parity: 0 };
 
     #[inline(always)]
-    fn advance(&mut self, by: u32, slots: u32) {
-        self.slot += by;
-        if self.slot >= slots {
-            self.slot -= slots;
+    fn advance(&mut self, slots: u32) {
+        self.slot += 1;
+        if self.slot == slots {
+            self.slot = 0;
             self.parity ^= 1;
         }
     }
@@ -74,7 +72,7 @@ impl Ring {
             let mut slot = 0;
             while slot < self.slots as usize {
                 MBarrier::at(self.full, slot).init(1);
-                MBarrier::at(self.empty, slot).init(SLOT_WARPS);
+                MBarrier::at(self.empty, slot).init(WARPS);
                 slot += 1;
             }
         }
@@ -96,7 +94,7 @@ impl Producer {
     /// Begins at the start of the ring.
     #[inline(always)]
     pub fn new(ring: Ring) -> Self {
-        Self { ring, next: Cursor::at(0), landing: Cursor::at(0), asked: 0, from: core::ptr::null() }
+        Self { ring, next: Cursor::START, landing: Cursor::START, asked: 0, from: core::ptr::null() }
     }
 
     /// Goes on at another place of the stream.
@@ -105,15 +103,14 @@ impl Producer {
         self.from = from;
     }
 
-    /// Asks for `tiles` tiles of `bytes` bytes for every warp.
+    /// Asks for the next `count` slots of `bytes` bytes.
     ///
     /// # Safety
     /// One thread must call it, and the stream must have them.
     #[inline(always)]
-    pub unsafe fn ask(&mut self, tiles: u32, bytes: u32) {
+    pub unsafe fn ask(&mut self, count: u32, bytes: u32) {
         let ring = self.ring;
-        let bytes = bytes * SLOT_WARPS;
-        let mut left = tiles * (WARPS / SLOT_WARPS);
+        let mut left = count;
         while left > 0 {
             let slot = self.next.slot as usize;
             // SAFETY: the barriers are initialised; the slot's readers are done with it when its barrier says so.
@@ -121,7 +118,7 @@ impl Producer {
                 MBarrier::at(ring.empty, slot).wait(self.next.parity ^ 1);
                 if self.asked >= ring.in_flight {
                     MBarrier::at(ring.full, self.landing.slot as usize).wait(self.landing.parity);
-                    self.landing.advance(1, ring.slots);
+                    self.landing.advance(ring.slots);
                 }
                 let full = MBarrier::at(ring.full, slot);
                 full.arrive_and_expect(bytes);
@@ -129,7 +126,7 @@ impl Producer {
                 self.from = self.from.add(bytes as usize);
             }
             self.asked += 1;
-            self.next.advance(1, ring.slots);
+            self.next.advance(ring.slots);
             left -= 1;
         }
     }
@@ -138,40 +135,39 @@ impl Producer {
 /// The side of a warp that takes.
 pub struct Consumer {
     next: Cursor,
-    /// The warp's place in its slots.
-    place: u32,
 }
 
 impl Consumer {
-    /// Begins at the first tile of `warp`.
+    /// Begins at the start of the ring.
     #[inline(always)]
-    pub fn new(warp: u32) -> Self {
-        Self { next: Cursor::at(warp / SLOT_WARPS), place: warp % SLOT_WARPS }
+    pub fn new() -> Self {
+        Self { next: Cursor::START }
     }
 
-    /// Takes the next tile, of `bytes` bytes: waits for it, and gives its place back when `load` has read it.
+    /// Takes the next slot: waits for it, and gives it back when `load` has read the warp's `bytes` bytes of it.
     ///
     /// # Safety
-    /// All lanes must call it, and the producer must have been told to ask for a tile of that size.
+    /// All lanes must call it, and the producer must have been told to ask for a slot with as many for each warp.
     #[inline(always)]
     pub unsafe fn take<T>(
         &mut self,
         ring: Ring,
+        warp: u32,
         lane: u32,
         bytes: u32,
         load: impl FnOnce(shared::Slice<u8>) -> T,
     ) -> T {
         let slot = self.next.slot as usize;
-        // SAFETY: the barriers are initialised; the tile has landed when the barrier says so.
+        // SAFETY: the barriers are initialised; the tiles have landed when the barrier says so.
         unsafe {
             MBarrier::at(ring.full, slot).wait(self.next.parity);
-            let start = slot * ring.slot_bytes as usize + (self.place * bytes) as usize;
+            let start = slot * ring.slot_bytes as usize + (warp * bytes) as usize;
             let loaded = load(ring.tiles.from(start));
             warp::sync_warp(warp::ALL);
             if lane == 0 {
                 MBarrier::at(ring.empty, slot).arrive();
             }
-            self.next.advance(WARPS / SLOT_WARPS, ring.slots);
+            self.next.advance(ring.slots);
             loaded
         }
     }
