@@ -4,5 +4,7 @@ pub mod bench;
 pub mod decode;
 pub mod device;
 pub mod gguf;
+pub mod kernel;
 pub mod model;
 pub mod quant;
+pub mod random;

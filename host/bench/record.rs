@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::run::Samples;
 use super::stats::Stats;
 use super::workload::{Phase, Workload};
-use crate::device::{Backend, COMMIT, DeviceInfo};
+use crate::decode::{Decoder, EngineKind};
+use crate::device::{Backend, COMMIT};
 use crate::gguf::{GgufFile, Value};
 use crate::model::{Config, ModelError, SIZES, describe};
 
@@ -80,6 +81,8 @@ pub struct Record {
     pub model: ModelSummary,
     /// How activations are stored: `int8` or `float`.
     pub activations: String,
+    /// What ran the tokens.
+    pub engine: EngineKind,
     /// The workload's name.
     pub test: String,
     /// Prompt tokens that were timed.
@@ -110,9 +113,10 @@ impl Record {
         workload: &Workload,
         samples: &Samples,
         model: ModelSummary,
-        device: &DeviceInfo,
+        decoder: &Decoder,
         activations: impl ToString,
     ) -> Self {
+        let device = decoder.device();
         let (n_prompt, n_gen) = match workload.phase {
             Phase::Prompt(n) => (n, 0),
             Phase::Generate(n) => (0, n),
@@ -130,6 +134,7 @@ impl Record {
             ptx: device.ptx,
             model,
             activations: activations.to_string(),
+            engine: decoder.engine(),
             test: workload.to_string(),
             n_prompt,
             n_gen,

@@ -66,7 +66,7 @@ fn once(decoder: &mut Decoder, workload: &Workload) -> Result<Duration, DecodeEr
 }
 
 /// Arbitrary tokens, the same for every run, so that runs do the same work.
-fn tokens(start: usize, count: usize, vocab: usize) -> Vec<u32> {
+pub(super) fn tokens(start: usize, count: usize, vocab: usize) -> Vec<u32> {
     // The multiplier of the golden ratio spreads consecutive positions over the vocabulary.
     let token = |at: usize| ((at as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33) % vocab as u64;
     (start..start + count).map(|at| token(at) as u32).collect()

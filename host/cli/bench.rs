@@ -1,19 +1,22 @@
 //! `psionic bench`: tokens per second, in llama-bench's conventions.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use psionic::bench::{ModelSummary, Record, Workload, measure};
 use psionic::device::COMMIT;
 use psionic::gguf::GgufFile;
 use psionic::model::Model;
-use serde_json::Value;
 
 use super::common::DeviceArgs;
 use super::failure::Failure;
 use super::list::Numbers;
-use super::terminal::{Progress, bytes, one_line, print, print_json, print_json_line};
+use super::profile::{self, Picture};
+use super::sheet::{Column, Output, Sheet};
+use super::terminal::{Progress, bytes, one_line};
+
+/// Repetitions where none are asked for: of a workload, and of a profile, whose median is robust against a stray one.
+const REPETITIONS: u32 = 5;
+const PROFILES: u32 = 9;
 
 /// Measure the speed of prompts and of generation
 ///
@@ -27,12 +30,16 @@ use super::terminal::{Progress, bytes, one_line, print, print_json, print_json_l
 /// on the device, ignores the end of the text, and is timed until the last
 /// token is on the host. A rate is tokens divided by that time; what is shown
 /// is the mean and the sample standard deviation of the repetitions' rates.
+///
+/// With --profile each block of the persistent engine notes when it works and
+/// when it waits during one token, at every depth.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   psionic bench -m model.gguf
   psionic bench -m model.gguf -p 0 -n 512 -d 0,2048,8192
-  psionic bench -m a.gguf,b.gguf -p 512 -n 0 -r 10 -o jsonl > speed.jsonl")]
+  psionic bench -m a.gguf,b.gguf -p 512 -n 0 -r 10 -o jsonl > speed.jsonl
+  psionic bench -m model.gguf --profile -d 4096 --timeline token.svg")]
 pub struct Args {
     /// Models, GGUF files, separated by commas
     #[arg(short, long, value_name = "FILES", value_delimiter = ',', required = true)]
@@ -50,17 +57,21 @@ pub struct Args {
     #[arg(short = 'd', long, value_name = "N", default_value = "0")]
     n_depth: Numbers,
 
-    /// Timed repetitions of each
-    #[arg(short, long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    repetitions: u32,
+    /// Timed repetitions of each [default: 5, and 9 with --profile]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    repetitions: Option<u32>,
 
     /// Repetitions before those, which are not timed
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(..=10_000))]
     warmup: u32,
 
-    /// Also write down where the time of a token goes, as JSON
-    #[arg(long, value_name = "FILE")]
-    profile: Option<PathBuf>,
+    /// Show where the time of a token goes, in place of rates
+    #[arg(long, conflicts_with_all = ["n_prompt", "n_gen"])]
+    profile: bool,
+
+    /// Draw that over the blocks: .svg is a picture, .json for Perfetto
+    #[arg(long, value_name = "FILE", requires = "profile")]
+    timeline: Option<PathBuf>,
 
     /// The form of the results
     #[arg(short, long, value_enum, default_value_t, value_name = "FORM")]
@@ -68,19 +79,6 @@ pub struct Args {
 
     #[command(flatten)]
     device: DeviceArgs,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// A table in Markdown
-    #[default]
-    Md,
-    /// Comma-separated values, with a header
-    Csv,
-    /// An array of objects, at the end
-    Json,
-    /// An object in each line
-    Jsonl,
 }
 
 /// What was asked for, with every model's file checked.
@@ -99,113 +97,77 @@ impl Plan {
                 "expected something to measure, found -p and -n of 0 only; give one a length",
             ));
         };
-        let open = |path: &PathBuf| {
-            let file = GgufFile::open(path)?;
-            let summary = ModelSummary::of(&file)?;
-            Ok((file, summary))
-        };
-        let models = args.model.iter().map(open).collect::<Result<_, Failure>>()?;
-        Ok(Self { models, workloads, context })
+        Ok(Self { models: open(&args.model)?, workloads, context })
     }
 }
 
+fn open(paths: &[PathBuf]) -> Result<Vec<(GgufFile, ModelSummary)>, Failure> {
+    let open = |path: &PathBuf| {
+        let file = GgufFile::open(path)?;
+        let summary = ModelSummary::of(&file)?;
+        Ok((file, summary))
+    };
+    paths.iter().map(open).collect()
+}
+
+/// As `--profile` asks.
+fn profile(args: &Args) -> Result<(), Failure> {
+    let profiles = args.model.len() * args.n_depth.0.len();
+    let timeline = args.timeline.as_deref().map(|path| Picture::new(path, profiles)).transpose()?;
+    profile::run(&profile::Request {
+        models: &open(&args.model)?,
+        depths: &args.n_depth.0,
+        warmup: args.warmup as usize,
+        repetitions: args.repetitions.unwrap_or(PROFILES) as usize,
+        output: args.output,
+        timeline,
+        device: args.device,
+    })
+}
+
 pub fn run(args: Args) -> Result<(), Failure> {
+    if args.profile {
+        return profile(&args);
+    }
+    let repetitions = args.repetitions.unwrap_or(REPETITIONS) as usize;
     let plan = Plan::new(&args)?;
-    let mut sheet = Sheet::new(args.output, &plan);
+    let mut sheet = Sheet::new(args.output, columns(&plan));
     let mut steps = Progress::steps("measuring", (plan.models.len() * plan.workloads.len()) as u64);
     for (file, summary) in &plan.models {
         let model = Model::from_gguf(file)?;
         let mut decoder = args.device.load(&model, plan.context)?;
-        if let Some(path) = &args.profile {
-            decoder.feed(&[1])?;
-            let timeline = decoder.profile(plan.context.min(33) - 1)?;
-            let _ = std::fs::write(path, serde_json::to_vec(&timeline).unwrap_or_default());
-            decoder.reset();
-        }
         for workload in &plan.workloads {
-            let samples = measure(&mut decoder, workload, args.warmup as usize, args.repetitions as usize)?;
+            let samples = measure(&mut decoder, workload, args.warmup as usize, repetitions)?;
             let activations = args.device.activations();
-            let record = Record::new(workload, &samples, summary.clone(), decoder.device(), activations);
-            steps.hidden(|| sheet.add(record))?;
+            let record = Record::new(workload, &samples, summary.clone(), &decoder, activations);
+            let cells = cells(&record);
+            steps.hidden(|| sheet.add(record, cells))?;
             steps.step();
         }
     }
     drop(steps);
-    sheet.finish()
+    sheet.finish(&format!("build: {COMMIT}"))
 }
 
-/// The results on standard output, each as soon as it is there where the form allows.
-enum Sheet {
-    Markdown { widths: Option<[usize; 7]>, models: [usize; 3] },
-    Csv { begun: bool },
-    Json(Vec<Record>),
-    Jsonl,
-}
-
-const TITLES: [&str; 7] = ["model", "size", "params", "backend", "device", "test", "t/s"];
-
-impl Sheet {
-    fn new(output: Output, plan: &Plan) -> Self {
-        match output {
-            Output::Md => {
-                let mut models = [0; 3];
-                for (_, summary) in &plan.models {
-                    for (width, cell) in models.iter_mut().zip(model_cells(summary)) {
-                        *width = (*width).max(cell.chars().count());
-                    }
-                }
-                Self::Markdown { widths: None, models }
-            }
-            Output::Csv => Self::Csv { begun: false },
-            Output::Json => Self::Json(Vec::new()),
-            Output::Jsonl => Self::Jsonl,
+/// The columns of the table: models are known before anything is measured.
+fn columns(plan: &Plan) -> [Column; 8] {
+    let mut models = [0; 3];
+    for (_, summary) in &plan.models {
+        for (width, cell) in models.iter_mut().zip(model_cells(summary)) {
+            *width = (*width).max(cell.chars().count());
         }
     }
-
-    fn add(&mut self, record: Record) -> Result<(), Failure> {
-        match self {
-            Self::Markdown { widths, models } => {
-                let cells = cells(&record);
-                let begun = widths.is_some();
-                // The device is known with the first record, the models before.
-                let widths = widths.get_or_insert_with(|| {
-                    let [model, size, params] = *models;
-                    let device = cells[4].chars().count();
-                    let least = [model, size, params, 7, device, 15, 20];
-                    std::array::from_fn(|i| least[i].max(TITLES[i].len()))
-                });
-                let mut text = String::new();
-                if !begun {
-                    text += &markdown_head(widths);
-                }
-                text += &markdown_row(&cells, widths);
-                print(text)
-            }
-            Self::Csv { begun } => {
-                let fields = csv_fields(&record);
-                let mut text = String::new();
-                if !*begun {
-                    text += &csv_line(fields.iter().map(|(name, _)| name.as_str()));
-                    *begun = true;
-                }
-                text += &csv_line(fields.iter().map(|(_, value)| value.as_str()));
-                print(text)
-            }
-            Self::Json(records) => {
-                records.push(record);
-                Ok(())
-            }
-            Self::Jsonl => print_json_line(&record),
-        }
-    }
-
-    fn finish(self) -> Result<(), Failure> {
-        match self {
-            Self::Markdown { .. } => print(format_args!("\nbuild: {COMMIT}\n")),
-            Self::Json(records) => print_json(&records),
-            Self::Csv { .. } | Self::Jsonl => Ok(()),
-        }
-    }
+    let [model, size, params] = models;
+    [
+        Column::text("model").wide(model),
+        Column::number("size").wide(size),
+        Column::number("params").wide(params),
+        Column::text("backend"),
+        Column::text("device"),
+        Column::text("engine"),
+        Column::number("test").wide(15),
+        Column::number("t/s").wide(20),
+    ]
 }
 
 fn model_cells(summary: &ModelSummary) -> [String; 3] {
@@ -216,54 +178,17 @@ fn model_cells(summary: &ModelSummary) -> [String; 3] {
     [summary.model_type.clone(), bytes(summary.model_size), params]
 }
 
-fn cells(record: &Record) -> [String; 7] {
+fn cells(record: &Record) -> [String; 8] {
     let [model, size, params] = model_cells(&record.model);
     let rate = format!("{:.2} ± {:.2}", record.avg_ts, record.stddev_ts);
-    [model, size, params, record.backend.to_string(), one_line(&record.device), record.test.clone(), rate]
-}
-
-/// Whether a column holds numbers, which stand on the right.
-fn on_the_right(column: usize) -> bool {
-    matches!(column, 1 | 2 | 5 | 6)
-}
-
-fn markdown_head(widths: &[usize; 7]) -> String {
-    let titles = TITLES.map(str::to_owned);
-    let mut text = markdown_row(&titles, widths);
-    for (column, &width) in widths.iter().enumerate() {
-        let (dashes, end) = if on_the_right(column) { (width + 1, ":") } else { (width + 2, "") };
-        text += &format!("|{}{end}", "-".repeat(dashes));
-    }
-    text + "|\n"
-}
-
-fn markdown_row(cells: &[String; 7], widths: &[usize; 7]) -> String {
-    let mut text = String::new();
-    for (column, (cell, &width)) in cells.iter().zip(widths).enumerate() {
-        // Writing to a string cannot fail.
-        let _ = if on_the_right(column) {
-            write!(text, "| {cell:>width$} ")
-        } else {
-            write!(text, "| {cell:<width$} ")
-        };
-    }
-    text + "|\n"
-}
-
-/// The record's fields in order, without the lists of samples.
-fn csv_fields(record: &Record) -> Vec<(String, String)> {
-    let Ok(Value::Object(fields)) = serde_json::to_value(record) else { return Vec::new() };
-    let text = |value: Value| match value {
-        Value::Null => Some(String::new()),
-        Value::String(text) => Some(text),
-        Value::Array(_) | Value::Object(_) => None,
-        other => Some(other.to_string()),
-    };
-    fields.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect()
-}
-
-/// Fields in quotes, as llama-bench writes them.
-fn csv_line<'a>(fields: impl Iterator<Item = &'a str>) -> String {
-    let quoted: Vec<String> = fields.map(|field| format!("\"{}\"", field.replace('"', "\"\""))).collect();
-    quoted.join(",") + "\n"
+    [
+        model,
+        size,
+        params,
+        record.backend.to_string(),
+        one_line(&record.device),
+        record.engine.to_string(),
+        record.test.clone(),
+        rate,
+    ]
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use clap::{Args, ValueEnum};
-use psionic::decode::{self, DecodeError, Decoder, DecoderOptions};
+use psionic::decode::{self, DecodeError, Decoder, DecoderOptions, EngineKind};
 use psionic::device::{self, COMMIT, Device, DeviceInfo};
 use psionic::gguf::GgufFile;
 use psionic::model::{Config, Model};
@@ -68,13 +68,13 @@ pub enum Activations {
     Float,
 }
 
-impl DeviceArgs {
+impl Backend {
     /// Opens the device, and says so where it is not the one that was hoped for.
     pub fn open(self) -> Result<Device, Failure> {
-        let device = Device::open(match self.backend {
-            Backend::Auto => device::BackendChoice::Auto,
-            Backend::Cuda => device::BackendChoice::Cuda,
-            Backend::Sim => device::BackendChoice::Sim,
+        let device = Device::open(match self {
+            Self::Auto => device::BackendChoice::Auto,
+            Self::Cuda => device::BackendChoice::Cuda,
+            Self::Sim => device::BackendChoice::Sim,
         })?;
         if let Some(reason) = &device.info().why_not_cuda {
             static ONCE: Once = Once::new();
@@ -82,10 +82,12 @@ impl DeviceArgs {
         }
         Ok(device)
     }
+}
 
+impl DeviceArgs {
     /// Opens the device and loads a model.
     pub fn load(self, model: &Model<'_>, context: usize) -> Result<Decoder, Failure> {
-        let device = self.open()?;
+        let device = self.backend.open()?;
         let activations = match self.activations {
             Activations::Int8 => decode::Activations::Int8,
             Activations::Float => decode::Activations::Float,
@@ -118,6 +120,7 @@ pub struct Provenance {
     model_name: Option<String>,
     device: DeviceInfo,
     activations: &'static str,
+    engine: EngineKind,
     context: usize,
 }
 
@@ -130,6 +133,7 @@ impl Provenance {
             model_name: decoder.config().name.clone(),
             device: decoder.device().clone(),
             activations: device.activations(),
+            engine: decoder.engine(),
             context: decoder.context(),
         }
     }
@@ -146,6 +150,11 @@ pub fn device_label(info: &DeviceInfo) -> String {
         Some(driver) => format!("{} ({}, CUDA {driver})", info.name, info.backend),
         None => format!("{} ({})", info.name, info.backend),
     }
+}
+
+/// What a model runs on, in a line: the device and the engine.
+pub fn decoder_label(decoder: &Decoder) -> String {
+    format!("{}, {} engine", device_label(decoder.device()), decoder.engine())
 }
 
 /// Refuses token ids that the model does not have, before it is loaded.

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use cuda_builder::compiler;
 use cuda_driver::{DriverError, DriverVersion};
-use psionic::device::{BackendChoice, COMMIT, COMPILER, Device, DeviceError, PTX, PTX_MISSING};
+use psionic::device::{
+    BackendChoice, COMMIT, COMPILER, CodeSource, Device, DeviceError, NoCodeCache, PTX, PTX_MISSING,
+    code_cache,
+};
 use serde::Serialize;
 
 use super::failure::{Failure, Kind};
@@ -81,9 +84,16 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let gpu = gpu(&driver);
     let simulates = simulator.state == State::Ok;
     let computes = gpu.state == State::Ok;
-    let checks = [simulator, kernel_compiler(), ptx(), driver, gpu, tool("ptxas"), tool("nvdisasm")];
-    let report =
-        Report { version: env!("CARGO_PKG_VERSION"), commit: COMMIT, simulates, computes, checks: &checks };
+    let (kept, cache) = kept_code();
+    let checks = [simulator, kernel_compiler(), ptx(), driver, gpu, kept, tool("ptxas"), tool("nvdisasm")];
+    let report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        commit: COMMIT,
+        simulates,
+        computes,
+        cache,
+        checks: &checks,
+    };
     if args.json {
         print_json(&report)?;
     } else {
@@ -112,7 +122,17 @@ struct Report<'a> {
     simulates: bool,
     #[serde(rename = "gpu")]
     computes: bool,
+    cache: Cache,
     checks: &'a [Check],
+}
+
+/// The folder of compiled GPU code.
+#[derive(Default, Serialize)]
+struct Cache {
+    path: Option<String>,
+    writable: bool,
+    entries: usize,
+    bytes: u64,
 }
 
 fn text(report: &Report<'_>) -> String {
@@ -214,16 +234,24 @@ fn gpu(driver: &Check) -> Check {
         Ok(device) => {
             let info = device.info();
             let sm = |value: Option<u32>| value.map_or_else(String::new, |value| format!("sm_{value}"));
+            let code = info.code.map_or_else(String::new, |code| {
+                let source = match code.source {
+                    CodeSource::Cache => "found in the cache",
+                    CodeSource::Compiled => "compiled",
+                };
+                format!(", {source} in {:.1} ms", code.ms)
+            });
             Check::ok(
                 "GPU",
                 PURPOSE,
                 format_args!(
-                    "{}, {}, {}, {} multiprocessors, runs the code for {}",
+                    "{}, {}, {}, {} multiprocessors, runs the code for {}{}",
                     info.name,
                     bytes(info.memory_bytes),
                     sm(info.compute_capability),
                     info.multiprocessors,
-                    sm(info.ptx)
+                    sm(info.ptx),
+                    code
                 ),
             )
         }
@@ -239,6 +267,38 @@ fn gpu(driver: &Check) -> Check {
         }
         Err(error) => Check::not("GPU", PURPOSE, State::Missing, error)
             .fix("see whether `nvidia-smi` works and the GPU is free, then update the driver"),
+    }
+}
+
+fn kept_code() -> (Check, Cache) {
+    const NAME: &str = "code cache";
+    const PURPOSE: &str = "not compiling the GPU code at every start";
+    const FIX: &str = "name a folder that only you can write to in PSIONIC_CACHE";
+    match code_cache() {
+        Ok(found) => {
+            // A folder that cannot be listed has nothing to offer.
+            let usage = found.usage().unwrap_or_default();
+            let cache = Cache {
+                path: Some(found.folder().display().to_string()),
+                writable: found.is_writable(),
+                entries: usage.entries,
+                bytes: usage.bytes,
+            };
+            let entries = if cache.entries == 1 { "entry" } else { "entries" };
+            let detail =
+                format!("{}, {} {entries}, {}", found.folder().display(), cache.entries, bytes(cache.bytes));
+            let check = if cache.writable {
+                Check::ok(NAME, PURPOSE, detail)
+            } else {
+                Check::not(NAME, PURPOSE, State::Absent, detail + ", cannot be written").fix(FIX)
+            };
+            (check, cache)
+        }
+        Err(error @ NoCodeCache::Off) => (Check::not(NAME, PURPOSE, State::Absent, error), Cache::default()),
+        Err(error) => {
+            let path = error.folder().map(|folder| folder.display().to_string());
+            (Check::not(NAME, PURPOSE, State::Absent, error).fix(FIX), Cache { path, ..Cache::default() })
+        }
     }
 }
 

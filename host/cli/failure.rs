@@ -2,11 +2,13 @@
 
 use std::fmt::Display;
 use std::io;
+use std::path::Path;
 
 use cuda_driver::DriverError;
 use psionic::decode::DecodeError;
 use psionic::device::DeviceError;
 use psionic::gguf::GgufError;
+use psionic::kernel::KernelError;
 use psionic::model::{ModelError, SynthError, TokenizerError};
 
 use super::style::{ERROR, HINT};
@@ -33,7 +35,7 @@ pub enum Kind {
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  failed while running, as when a result could not be written
+  1  failed while running, as when a result could not be written or was wrong
   2  the command line, the prompt or the tokens cannot be used
   3  the model file cannot be read, is damaged or not supported
   4  the GPU that was asked for cannot be used
@@ -70,6 +72,18 @@ impl Failure {
             io::ErrorKind::BrokenPipe => Self::new(Kind::ClosedPipe, ""),
             _ => Self::new(Kind::Failed, format_args!("standard output cannot be written: {error}")),
         }
+    }
+
+    /// A file could not be written.
+    pub fn unwritable(path: &Path, error: &io::Error) -> Self {
+        let path = path.display();
+        Self::new(
+            Kind::Failed,
+            match error.kind() {
+                io::ErrorKind::AlreadyExists => format!("{path} is already there; choose another path"),
+                _ => format!("{path} could not be written ({error}); check the folder and its free space"),
+            },
+        )
     }
 
     /// Says it on standard error and returns the exit code.
@@ -152,6 +166,21 @@ impl From<DecodeError> for Failure {
             | DecodeError::NoTokens => Kind::Usage,
         };
         Self::new(kind, error)
+    }
+}
+
+impl From<KernelError> for Failure {
+    fn from(error: KernelError) -> Self {
+        match error {
+            KernelError::Device(error) => error.into(),
+            KernelError::UnknownKernel { .. } | KernelError::UnknownCase { .. } => {
+                Self::usage(error).hint("`psionic kernel list` shows the kernels and their cases")
+            }
+            KernelError::NoCases { .. } => Self::usage(error),
+            KernelError::Wrong { .. } => Self::new(Kind::Failed, error)
+                .hint("nothing was reported for it; the kernels' tests, on the same device, say more"),
+            KernelError::Impossible { .. } => Self::new(Kind::Failed, error),
+        }
     }
 }
 

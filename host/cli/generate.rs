@@ -10,7 +10,7 @@ use psionic::gguf::GgufFile;
 use psionic::model::{Model, TextStream, Tokenizer};
 use serde::Serialize;
 
-use super::common::{DeviceArgs, ModelArgs, Provenance, check_tokens, device_label, model_label};
+use super::common::{DeviceArgs, ModelArgs, Provenance, check_tokens, decoder_label, model_label};
 use super::failure::Failure;
 use super::style::DIM;
 use super::terminal::{one_line, print_json, print_text, rate, say};
@@ -215,7 +215,7 @@ fn summarize(model: &str, decoder: &Decoder, plan: &Plan, outcome: &Outcome) {
     };
     say("");
     line("model", model);
-    line("device", &device_label(decoder.device()));
+    line("device", &decoder_label(decoder));
     line("prompt", &speed(plan.prompt.len(), outcome.prompt_time));
     line("generation", &(speed(outcome.generated.len(), outcome.generation_time) + stop));
 }

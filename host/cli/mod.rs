@@ -7,12 +7,18 @@ mod completions;
 mod doctor;
 mod failure;
 mod generate;
+mod kernel;
+mod kernel_bench;
 mod list;
+mod logits;
 mod model;
 mod perplexity;
+mod profile;
+mod sheet;
 mod style;
 mod synth;
 mod terminal;
+mod token_ids;
 
 use std::process::ExitCode;
 
@@ -38,7 +44,9 @@ enum Command {
     Generate(generate::Args),
     Perplexity(perplexity::Args),
     Bench(bench::Args),
+    Logits(logits::Args),
     Model(model::Args),
+    Kernel(kernel::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
 }
@@ -50,7 +58,9 @@ pub fn main() -> ExitCode {
             Command::Generate(args) => generate::run(args),
             Command::Perplexity(args) => perplexity::run(args),
             Command::Bench(args) => bench::run(args),
+            Command::Logits(args) => logits::run(args),
             Command::Model(args) => model::run(args),
+            Command::Kernel(args) => kernel::run(args),
             Command::Doctor(args) => doctor::run(args),
             Command::Completions(args) => completions::run(args),
         },
@@ -75,7 +85,9 @@ fn answer(error: &clap::Error) -> Result<(), Failure> {
     let text = error.render().to_string();
     let mut paragraphs = text.split("\n\n").map(terminal::one_line);
     let message = paragraphs.next().unwrap_or_default();
-    let failure = Failure::usage(message.strip_prefix("error: ").unwrap_or(&message));
+    // A list of what is missing may end with `<NAME>...`.
+    let message = message.trim_end_matches('.');
+    let failure = Failure::usage(message.strip_prefix("error: ").unwrap_or(message));
     let tips: Vec<String> =
         paragraphs.filter_map(|paragraph| paragraph.strip_prefix("tip: ").map(str::to_owned)).collect();
     Err(match tips.as_slice() {

@@ -1,18 +1,19 @@
 //! `psionic perplexity`: how well a model foresees a text.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::ArgGroup;
 use psionic::decode::Decoder;
 use psionic::gguf::GgufFile;
 use psionic::model::{Model, Tokenizer};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::common::{DeviceArgs, ModelArgs, Provenance, check_tokens, device_label, model_label};
+use super::common::{DeviceArgs, ModelArgs, Provenance, check_tokens, decoder_label, model_label};
 use super::failure::{Failure, Kind};
 use super::terminal::{Progress, one_line, print, print_json, rate, say};
+use super::token_ids;
 
 /// Measure how well a model predicts a text
 ///
@@ -68,8 +69,8 @@ struct Plan {
 impl Plan {
     fn new(args: &Args, file: &GgufFile, model: &Model<'_>) -> Result<Self, Failure> {
         let mut tokens = match (&args.file, &args.token_ids) {
-            (Some(path), _) => Tokenizer::from_gguf(file)?.encode(&read(path)?)?,
-            (None, Some(path)) => token_ids(path, &read(path)?)?,
+            (Some(path), _) => Tokenizer::from_gguf(file)?.encode(&token_ids::text(path)?)?,
+            (None, Some(path)) => token_ids::read(path)?,
             (None, None) => Vec::new(),
         };
         tokens.truncate(args.tokens.map_or(usize::MAX, NonZeroUsize::get));
@@ -112,7 +113,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         values.len()
     ))?;
     let model = model_label(&file, &model.config);
-    let device = device_label(decoder.device());
+    let device = decoder_label(&decoder);
     say(one_line(&format!("{model} on {device}, {}", rate(plan.tokens.len(), time))));
     Ok(())
 }
@@ -146,45 +147,6 @@ fn negative_log_likelihood(logits: &[f32], token: usize) -> f64 {
     sum.ln() + largest - f64::from(logits[token])
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| {
-        Failure::usage(format_args!(
-            "{} could not be read as text in UTF-8 ({error}); check the path and the file",
-            path.display()
-        ))
-    })
-}
-
-/// The forms that token ids come in.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum TokenIds {
-    Array(Vec<u32>),
-    Object { token_ids: Vec<u32> },
-    Golden { nll: Inner },
-}
-
-#[derive(Deserialize)]
-struct Inner {
-    token_ids: Vec<u32>,
-}
-
-fn token_ids(path: &Path, text: &str) -> Result<Vec<u32>, Failure> {
-    let refused = |found: String| {
-        Failure::usage(format_args!(
-            "expected {} to hold token ids, as [1, 2] or {{\"token_ids\": [1, 2]}}, found {found}; correct the file",
-            path.display()
-        ))
-    };
-    let value: serde_json::Value =
-        serde_json::from_str(text).map_err(|error| refused(format!("no JSON ({error})")))?;
-    match serde_json::from_value(value) {
-        Ok(TokenIds::Array(ids) | TokenIds::Object { token_ids: ids }) => Ok(ids),
-        Ok(TokenIds::Golden { nll }) => Ok(nll.token_ids),
-        Err(_) => Err(refused("something else".to_owned())),
-    }
-}
-
 #[derive(Serialize)]
 struct Report {
     #[serde(flatten)]
@@ -213,18 +175,5 @@ mod tests {
         let far = negative_log_likelihood(&[1000.0, 0.0, -1000.0], 1);
         assert!((far - 1000.0).abs() < 1e-9);
         assert!(negative_log_likelihood(&[f32::NAN, 0.0], 1).is_nan());
-    }
-
-    #[test]
-    fn token_ids_come_in_three_forms() {
-        let path = Path::new("ids.json");
-        for text in
-            ["[1, 2]", r#"{"token_ids": [1, 2], "x": 0}"#, r#"{"cases": [], "nll": {"token_ids": [1, 2]}}"#]
-        {
-            assert_eq!(token_ids(path, text).unwrap(), [1, 2]);
-        }
-        for text in ["", "[1, -2]", "[1.5]", "{}", r#"{"token_ids": "1"}"#, "[4294967296]"] {
-            assert!(token_ids(path, text).is_err(), "{text}");
-        }
     }
 }

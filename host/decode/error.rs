@@ -28,7 +28,9 @@ pub enum DecodeError {
         free: u64,
     },
     /// The persistent engine was asked for and cannot run this model here.
-    #[error("the persistent engine needs {needed}, and {found}: use `--engine graph`, or leave the choice to the program")]
+    #[error(
+        "the persistent engine needs {needed}, and {found}: use `--engine graph`, or leave the choice to the program"
+    )]
     Unsupported {
         /// What it needs.
         needed: &'static str,

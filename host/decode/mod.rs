@@ -16,6 +16,7 @@ use std::ops::ControlFlow;
 
 pub use engine::{EngineChoice, EngineKind};
 pub use error::DecodeError;
+pub(crate) use graph::launches;
 pub use graph::pack;
 pub use timeline::{Step, Timeline};
 
@@ -94,7 +95,7 @@ impl Decoder {
         };
         let needs = match &plan {
             Some(plan) => Persistent::needs(model, plan),
-            None => Graph::needs(&device, model, context),
+            None => Graph::needs(&device, model, context)?,
         };
         check(&device, &config, context, needs)?;
         let sequence = Sequence::new(&device, &config, context)?;
@@ -139,8 +140,15 @@ impl Decoder {
 
     /// Begins a new sequence.
     pub fn reset(&mut self) {
-        self.len = 0;
-        self.current = false;
+        self.truncate(0);
+    }
+
+    /// Goes back to the first `len` tokens of the sequence, if it has more.
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.len {
+            self.len = len;
+            self.current = false;
+        }
     }
 
     /// Appends tokens to the sequence. [`logits`](Self::logits) are then those after the last one.

@@ -11,12 +11,27 @@ pub struct Timeline {
     pub steps: Vec<Step>,
 }
 
+impl Timeline {
+    /// When the first block had its first input, by the device's clock.
+    pub fn start(&self) -> u64 {
+        self.steps.iter().flat_map(|step| &step.blocks).map(|times| times[0]).min().unwrap_or(0)
+    }
+
+    /// When the last block had sent its last results, by the device's clock.
+    pub fn end(&self) -> u64 {
+        self.steps.iter().flat_map(|step| &step.blocks).map(|times| times[1]).max().unwrap_or(0)
+    }
+}
+
 /// A step of a token, which all blocks take.
 #[derive(Debug, Clone, Serialize)]
 pub struct Step {
     /// The layer; none for what comes after the layers.
     pub layer: Option<usize>,
-    /// What it computes: `query`, `key and value`, `output`, `gate and up`, `down`, `head` or `choice`.
+    /// What it computes: `query`, `key and value`, `attention`, `output`, `gate and up`, `down`, `head` or `choice`.
+    ///
+    /// `attention` lasts from when a block has sent its keys and values until the heads that it projects are there: the
+    /// exchanges before and after it are in it.
     pub name: &'static str,
     /// Bytes of weights that it reads, over all blocks.
     pub weight_bytes: u64,

@@ -1,10 +1,14 @@
 //! An NVIDIA GPU as a device.
 
+mod time;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::env;
 use std::rc::Rc;
+use std::time::Instant;
 
+use cuda_driver::cache::{Origin, Source};
 use cuda_driver::function::Function;
 use cuda_driver::graph::GraphExec;
 use cuda_driver::launch::LaunchAttributes;
@@ -19,10 +23,13 @@ use cust::memory::{AsyncCopyDestination, DevicePointer, DeviceSlice};
 use cust::stream::{Stream, StreamFlags};
 use cust::sys::CUdevice_attribute;
 
-use super::{Backend, DeviceError, DeviceInfo, PTX, PTX_MISSING};
+use super::{Backend, Code, CodeSource, DeviceError, DeviceInfo, PTX, PTX_MISSING, code_cache};
 
 /// What a block may have of dynamic shared memory without asking.
 const SHARED_BYTES: u32 = 48 << 10;
+
+/// `CUDA_ERROR_INVALID_VALUE`.
+const INVALID_VALUE: i32 = 1;
 
 /// The first driver that records dependent launches as such.
 const DEPENDENT_IN_GRAPHS: DriverVersion = DriverVersion::new(12, 3);
@@ -52,6 +59,8 @@ impl Drop for Allocation {
 pub(super) struct Gpu {
     // In the order in which they must be dropped.
     functions: RefCell<HashMap<&'static str, Function>>,
+    /// Of a kernel with so many threads and so much shared memory, the blocks that a multiprocessor holds.
+    resident: RefCell<HashMap<(&'static str, u32, u32), u32>>,
     module: Module,
     stream: Stream,
     context: Rc<Context>,
@@ -100,6 +109,28 @@ fn ptx_for(name: &str, capability: u32) -> Result<(u32, &'static str), DeviceErr
     newest.copied().ok_or_else(|| DeviceError::TooOld { name: name.to_owned(), found: capability, required })
 }
 
+/// Loads the code into the current context: from the cache, or compiled. Without a cache the driver compiles while it
+/// loads.
+fn load(origin: &Origin<'_>) -> Result<(Module, Code), DriverError> {
+    let start = Instant::now();
+    let (module, source) = match code_cache() {
+        Ok(cache) => cache.load(origin)?,
+        Err(_) => (Module::from_ptx(origin.ptx)?, Source::Compiled),
+    };
+    let source = match source {
+        Source::Cache => CodeSource::Cache,
+        Source::Compiled => CodeSource::Compiled,
+    };
+    Ok((module, Code { source, ms: start.elapsed().as_secs_f64() * 1e3 }))
+}
+
+/// Bytes per second of memory with a clock in kHz and a bus in bits, which transfers twice a clock; `None` where the
+/// driver does not say.
+fn memory_rate(clock: u32, bus: u32) -> Option<u64> {
+    let rate = 2 * u64::from(clock) * 1000 * u64::from(bus / 8);
+    Some(rate).filter(|rate| *rate > 0)
+}
+
 impl Gpu {
     pub fn open() -> Result<(Self, DeviceInfo), DeviceError> {
         let driver = cuda_driver::status(DriverVersion::CUDA_12_0)?;
@@ -111,23 +142,33 @@ impl Gpu {
         let (sm, ptx) = ptx_for(&name, capability)?;
         let context = Rc::new(call("cuDevicePrimaryCtxRetain", Context::new(device))?);
         let stream = call("cuStreamCreate", Stream::new(StreamFlags::NON_BLOCKING, None))?;
-        let module = Module::from_ptx(ptx)?;
+        let program = concat!("psionic ", env!("CARGO_PKG_VERSION"));
+        let (module, code) = load(&Origin { ptx, driver, device: &name, capability, program })?;
         let info = DeviceInfo {
             backend: Backend::Cuda,
             compute_capability: Some(capability),
             ptx: Some(sm),
+            code: Some(code),
             multiprocessors: attribute(DeviceAttribute::MultiprocessorCount)?,
             shared_bytes: cuda_driver::device_attribute(
                 device,
                 CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
             )? as u32,
             memory_bytes: call("cuDeviceTotalMem", device.total_memory())? as u64,
+            memory_bytes_per_second: memory_rate(
+                attribute(DeviceAttribute::MemoryClockRate).unwrap_or(0),
+                attribute(DeviceAttribute::GlobalMemoryBusWidth).unwrap_or(0),
+            ),
+            l2_bytes: attribute(DeviceAttribute::L2CacheSize).ok().filter(|n| *n > 0).map(u64::from),
             driver: Some(driver.to_string()),
             dependent_launch: sm >= 90 && driver >= DEPENDENT_IN_GRAPHS,
             why_not_cuda: None,
             name,
         };
-        Ok((Self { functions: RefCell::default(), module, stream, context }, info))
+        Ok((
+            Self { functions: RefCell::default(), resident: RefCell::default(), module, stream, context },
+            info,
+        ))
     }
 
     pub fn free_bytes(&self) -> Result<u64, DeviceError> {
@@ -187,6 +228,27 @@ impl Gpu {
         self.synchronize()
     }
 
+    /// How many blocks of a kernel a multiprocessor holds at once.
+    pub fn resident_blocks(
+        &self,
+        name: &'static str,
+        threads: u32,
+        shared_bytes: u32,
+    ) -> Result<u32, DeviceError> {
+        let shape = (name, threads, shared_bytes);
+        if let Some(&blocks) = self.resident.borrow().get(&shape) {
+            return Ok(blocks);
+        }
+        let function = self.function(name)?;
+        let blocks = match allow_shared(&function, shared_bytes) {
+            // More than any block of this kernel may have.
+            Err(DriverError::Call { code: INVALID_VALUE, .. }) => 0,
+            allowed => allowed.and_then(|()| function.max_active_blocks(threads, shared_bytes))?,
+        };
+        self.resident.borrow_mut().insert(shape, blocks);
+        Ok(blocks)
+    }
+
     /// Looks a kernel up once.
     fn function(&self, name: &'static str) -> Result<Function, DeviceError> {
         if let Some(function) = self.functions.borrow().get(name) {
@@ -201,9 +263,7 @@ impl Gpu {
     /// As for [`Device::launch`](super::Device::launch).
     pub unsafe fn launch(&self, config: LaunchConfig, args: &impl KernelArgs) -> Result<(), DeviceError> {
         let function = self.function(name_of(args))?;
-        if config.shared_bytes > SHARED_BYTES {
-            function.set_max_dynamic_shared_bytes(config.shared_bytes)?;
-        }
+        allow_shared(&function, config.shared_bytes)?;
         let mut attributes = LaunchAttributes::new();
         if config.cooperative {
             attributes = attributes.cooperative();
@@ -242,6 +302,11 @@ impl Gpu {
         // SAFETY: as the caller promises.
         Ok(unsafe { graph.graph.launch(&self.stream) }?)
     }
+}
+
+/// Lets a kernel's launches have that much dynamic shared memory.
+fn allow_shared(function: &Function, bytes: u32) -> Result<(), DriverError> {
+    if bytes > SHARED_BYTES { function.set_max_dynamic_shared_bytes(bytes) } else { Ok(()) }
 }
 
 fn name_of<K: KernelArgs>(_: &K) -> &'static str {

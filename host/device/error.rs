@@ -73,6 +73,19 @@ pub enum DeviceError {
         /// Its launch bound.
         limit: u32,
     },
+    /// A block that needs more than a multiprocessor has.
+    #[error(
+        "no multiprocessor of the device holds a block of {kernel} with {threads} threads and {shared_bytes} bytes of \
+         shared memory: use a GPU with more, or a model with shorter rows"
+    )]
+    NotResident {
+        /// The kernel.
+        kernel: &'static str,
+        /// Threads of the block.
+        threads: u32,
+        /// Its dynamic shared memory.
+        shared_bytes: u32,
+    },
     /// A kernel did on the simulator what it must not do.
     #[error(transparent)]
     Fault(#[from] Box<Fault>),

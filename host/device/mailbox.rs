@@ -43,7 +43,11 @@ impl Mailbox {
         match &self.words {
             Words::Cuda(words) => words.read_volatile(i),
             Words::Sim(words) => {
-                assert!((i + 1) * size_of::<u32>() <= words.len(), "word {i} of a mailbox of {} bytes", words.len());
+                assert!(
+                    (i + 1) * size_of::<u32>() <= words.len(),
+                    "word {i} of a mailbox of {} bytes",
+                    words.len()
+                );
                 // SAFETY: inside the allocation, which holds any bits; kernels have ended when a launch returns.
                 unsafe { words.as_ptr().cast::<u32>().add(i).read_volatile() }
             }

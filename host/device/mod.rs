@@ -4,6 +4,7 @@
 //! opened by [`BackendChoice`]; there is no way from one to the other afterwards, and none that is not asked for.
 
 mod buffer;
+mod cache;
 mod cuda;
 mod error;
 mod mailbox;
@@ -11,12 +12,14 @@ mod ptx;
 mod sim;
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use cuda_sim::SimConfig;
 use cuda_std::launch::{KernelArgs, LaunchConfig};
 use serde::Serialize;
 
 pub use buffer::{Buffer, Element};
+pub use cache::{Code, CodeSource, NoCodeCache, code_cache};
 pub use error::DeviceError;
 pub use mailbox::Mailbox;
 pub use ptx::{COMPILER, PTX, PTX_MISSING};
@@ -65,12 +68,18 @@ pub struct DeviceInfo {
     pub compute_capability: Option<u32>,
     /// The PTX that the kernels are loaded from, as in `sm_90`.
     pub ptx: Option<u32>,
+    /// Where their machine code came from; the simulator has none.
+    pub code: Option<Code>,
     /// Multiprocessors.
     pub multiprocessors: u32,
     /// The most shared memory of a block, in bytes.
     pub shared_bytes: u32,
     /// Memory in bytes.
     pub memory_bytes: u64,
+    /// The most that the memory can move, from its clock and bus; `None` where that is not known.
+    pub memory_bytes_per_second: Option<u64>,
+    /// The L2 cache in bytes; the simulator has none.
+    pub l2_bytes: Option<u64>,
     /// The CUDA version that the driver supports.
     pub driver: Option<String>,
     /// Whether a launch may begin before the one before it has ended (programmatic dependent launch).
@@ -242,6 +251,24 @@ impl Device {
         }
     }
 
+    /// Queues a copy of all of `from` to the start of `to`.
+    ///
+    /// # Errors
+    /// When `to` is too short, or the device refuses the copy.
+    pub fn copy<T: Element>(&self, from: &Buffer<T>, to: &mut Buffer<T>) -> Result<(), DeviceError> {
+        let bytes = from.len() * size_of::<T>();
+        let (from, to) = (from.range(0, from.len())?, to.range(0, from.len())?);
+        match &self.machine {
+            Machine::Cuda(gpu) => gpu.copy(from, to, bytes),
+            Machine::Sim(_) => {
+                // SAFETY: both ranges are inside their buffers, which are host memory on the simulator, and apart,
+                // since one of them is borrowed exclusively.
+                unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, bytes) };
+                Ok(())
+            }
+        }
+    }
+
     /// Takes `len` words, all zero, that a kernel can leave a message in.
     ///
     /// # Errors
@@ -250,6 +277,22 @@ impl Device {
         match &self.machine {
             Machine::Cuda(_) => Mailbox::cuda(len),
             Machine::Sim(sim) => Ok(Mailbox::sim(sim.zeroed(len * size_of::<u32>())?)),
+        }
+    }
+
+    /// How long what `work` queues takes, waiting for its end: on a GPU between two events around it, so without what
+    /// was queued before and without the way back to the host; on the simulator in the host's time.
+    ///
+    /// # Errors
+    /// When `work` fails, or a launch did.
+    pub fn time(&self, work: impl FnOnce() -> Result<(), DeviceError>) -> Result<Duration, DeviceError> {
+        match &self.machine {
+            Machine::Cuda(gpu) => gpu.time(work),
+            Machine::Sim(_) => {
+                let start = Instant::now();
+                work()?;
+                Ok(start.elapsed())
+            }
         }
     }
 
@@ -267,17 +310,39 @@ impl Device {
         config: LaunchConfig,
         args: K,
     ) -> Result<(), DeviceError> {
-        if let Some((limit, _)) = K::LAUNCH_BOUNDS {
-            let asked = config.block.as_array().iter().map(|n| u64::from(*n)).product();
-            if asked > u64::from(limit) {
-                return Err(DeviceError::TooManyThreads { kernel: K::NAME, asked, limit });
-            }
-        }
+        check_threads::<K>(config.block.as_array().iter().map(|n| u64::from(*n)).product())?;
         match &self.machine {
             // SAFETY: as the caller promises.
             Machine::Cuda(gpu) => unsafe { gpu.launch(config, &args) },
             // SAFETY: as the caller promises.
             Machine::Sim(sim) => unsafe { sim.launch(config, args) },
+        }
+    }
+
+    /// How many blocks of a kernel the device holds at once, each with `threads` threads and `shared_bytes` of dynamic
+    /// shared memory: at least one, and a grid of that size begins as a whole. Where the launch bounds ask for several
+    /// blocks on a multiprocessor, the kernel was written for so many, and gets no more.
+    ///
+    /// # Errors
+    /// When not even one block fits, or the driver does not say.
+    pub fn resident_blocks<K: KernelArgs>(
+        &self,
+        threads: u32,
+        shared_bytes: u32,
+    ) -> Result<u32, DeviceError> {
+        check_threads::<K>(threads.into())?;
+        let fit = match &self.machine {
+            Machine::Cuda(gpu) => gpu.resident_blocks(K::NAME, threads, shared_bytes)?,
+            Machine::Sim(sim) => sim.resident_blocks(threads, shared_bytes),
+        };
+        let blocks = match K::LAUNCH_BOUNDS {
+            // One is no wish: every kernel needs that.
+            Some((_, wished)) if wished > 1 => fit.min(wished),
+            _ => fit,
+        };
+        match blocks.saturating_mul(self.info.multiprocessors) {
+            0 => Err(DeviceError::NotResident { kernel: K::NAME, threads, shared_bytes }),
+            resident => Ok(resident),
         }
     }
 
@@ -321,5 +386,15 @@ impl Device {
             (Machine::Sim(sim), Recorded::Sim(launches)) => unsafe { sim.replay(launches) },
             _ => Err(DeviceError::OtherDevice),
         }
+    }
+}
+
+/// Refuses blocks of more threads than a kernel was compiled for.
+fn check_threads<K: KernelArgs>(asked: u64) -> Result<(), DeviceError> {
+    match K::LAUNCH_BOUNDS {
+        Some((limit, _)) if asked > u64::from(limit) => {
+            Err(DeviceError::TooManyThreads { kernel: K::NAME, asked, limit })
+        }
+        _ => Ok(()),
     }
 }

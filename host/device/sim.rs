@@ -22,9 +22,12 @@ impl Sim {
             backend: Backend::Sim,
             compute_capability: None,
             ptx: None,
+            code: None,
             multiprocessors: config.multiprocessors,
             shared_bytes: config.shared_bytes as u32,
             memory_bytes: config.memory_bytes as u64,
+            memory_bytes_per_second: None,
+            l2_bytes: None,
             driver: None,
             dependent_launch: false,
             why_not_cuda: None,
@@ -34,6 +37,11 @@ impl Sim {
 
     pub fn free_bytes(&self) -> u64 {
         self.simulator.free_bytes() as u64
+    }
+
+    /// How many blocks a multiprocessor holds at once.
+    pub fn resident_blocks(&self, threads: u32, shared_bytes: u32) -> u32 {
+        self.simulator.max_active_blocks(threads, shared_bytes)
     }
 
     pub fn zeroed(&self, bytes: usize) -> Result<Allocation, DeviceError> {

@@ -12,6 +12,6 @@ pub use config::Config;
 pub use error::{ModelError, SynthError, TokenizerError};
 pub use report::{FormatShare, ModelReport, TensorReport, describe};
 pub use stream::TextStream;
-pub use synth::{SIZES, Size, SynthSpec, SynthSummary, write_synthetic};
+pub use synth::{HEAD_DIM, SIZES, Size, SynthSpec, SynthSummary, write_synthetic};
 pub use tokenizer::Tokenizer;
 pub use weights::{Layer, Matrix, Model};

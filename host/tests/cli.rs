@@ -4,8 +4,11 @@ mod bench;
 mod doctor;
 mod driver;
 mod generate;
+mod kernel;
+mod logits;
 mod model;
 mod perplexity;
+mod profile;
 mod refusals;
 
 use crate::fixture;
@@ -13,10 +16,14 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// The command, on a machine without a driver and with its usual environment otherwise.
+/// The command, on a machine without a driver, with no cache, and with its usual environment otherwise.
 fn psionic<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_psionic"));
-    command.args(arguments).env("PSIONIC_LIBCUDA", "/nonexistent/libcuda.so.1").stdin(Stdio::null());
+    command
+        .args(arguments)
+        .env("PSIONIC_LIBCUDA", "/nonexistent/libcuda.so.1")
+        .env("PSIONIC_CACHE", "off")
+        .stdin(Stdio::null());
     command
 }
 

@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 
 use crate::machine;
-use crate::random::Random;
 use crate::reference;
 use crate::tiny::Tiny;
 use cuda_sim::SimConfig;
@@ -12,6 +11,7 @@ use psionic::device::Device;
 use psionic::gguf::GgufFile;
 use psionic::model::Model;
 use psionic::quant::QuantType::{F16, F32, Q4K, Q6K, Q8_0};
+use psionic::random::Random;
 
 fn try_load(device: Device, file: &GgufFile, options: DecoderOptions) -> Result<Decoder, DecodeError> {
     let model = Model::from_gguf(file).expect("the file is a model");
@@ -42,7 +42,7 @@ fn check(tiny: &Tiny, activations: Activations, bound: f64) {
     let options = DecoderOptions { activations, ..DecoderOptions::default() };
     let mut decoder = try_load(machine::device(), &file, options).unwrap();
     let tokens = tokens(tiny, 7);
-    for (i, expected) in reference::forward(&model, &tokens).into_iter().enumerate() {
+    for (i, expected) in reference::forward(&model, &tokens, reference::HALF).into_iter().enumerate() {
         decoder.feed(&tokens[i..=i]).unwrap();
         let logits = decoder.logits().unwrap();
         assert_eq!(logits.len(), tiny.vocab);
@@ -174,7 +174,7 @@ fn the_whole_context_can_be_used() {
     assert_eq!(decoder.context(), tiny.context);
     decoder.feed(&all).unwrap();
     let logits = decoder.logits().unwrap();
-    let expected = reference::forward(&model, &all).pop().unwrap();
+    let expected = reference::forward(&model, &all, reference::HALF).pop().unwrap();
     let difference: f64 = logits.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
     // As above.
     assert!(

@@ -1,4 +1,4 @@
-//! Whole models against an independent float64 forward pass: logits, greedy tokens, likelihoods.
+//! Whole models against an independent float64 forward pass: logits, greedy tokens, likelihoods, divergences.
 //!
 //! On the simulator, or on a GPU with `PSIONIC_TEST_BACKEND=cuda`.
 
@@ -10,7 +10,7 @@ use psionic::gguf::GgufFile;
 use psionic::model::Model;
 use serde::Deserialize;
 
-use crate::machine;
+use crate::{machine, reference};
 
 /// Below this margin between the two best logits, rounding decides: the issue's own bound.
 const NARROW: f64 = 0.5;
@@ -94,9 +94,25 @@ fn check_greedy(name: &str, activations: Activations) {
     }
 }
 
-fn log_sum_exp(logits: &[f32]) -> f64 {
-    let max = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    max + logits.iter().map(|l| (f64::from(*l) - max).exp()).sum::<f64>().ln()
+/// The natural logarithms of the probabilities.
+fn log_softmax(logits: &[f64]) -> Vec<f64> {
+    let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum = max + logits.iter().map(|l| (l - max).exp()).sum::<f64>().ln();
+    logits.iter().map(|l| l - sum).collect()
+}
+
+fn widen(logits: &[f32]) -> Vec<f64> {
+    logits.iter().copied().map(f64::from).collect()
+}
+
+/// The Kullback-Leibler divergence of `found` from `expected`, in nats.
+fn divergence(expected: &[f64], found: &[f64]) -> f64 {
+    let (p, q) = (log_softmax(expected), log_softmax(found));
+    p.iter().zip(q).map(|(p, q)| p.exp() * (p - q)).sum()
+}
+
+fn largest(logits: &[f64]) -> Option<usize> {
+    (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b]))
 }
 
 /// The mean over all tokens on a GPU, over the first 64 on the simulator.
@@ -112,15 +128,43 @@ fn check_nll(name: &str, activations: Activations) {
     for pair in golden.nll.token_ids.windows(2).take(count) {
         decoder.feed(&pair[..1]).unwrap();
         let logits = decoder.logits().unwrap();
-        sum += log_sum_exp(&logits) - f64::from(logits[pair[1] as usize]);
+        sum -= log_softmax(&widen(&logits))[pair[1] as usize];
     }
     let mean = sum / count as f64;
     println!("{name} {activations:?}: mean nll {mean:.6} over {count} tokens, float64 has {expected:.6}");
     assert!((mean - expected).abs() < 0.005 * expected, "mean nll {mean}, float64 has {expected}");
 }
 
+/// How far the distributions are from float64's, after every token on a GPU, after the first 64 on the simulator. The
+/// golden file has no whole distributions: the tests' own forward pass, which must agree with it, gives them.
+fn check_divergence(name: &str, activations: Activations, bound: f64) {
+    let (mut decoder, golden) = load(name, activations);
+    let Nll { token_ids, per_token_nll_first64: first, .. } = &golden.nll;
+    let count = if machine::is_gpu() { token_ids.len() - 1 } else { first.len() };
+    let file = GgufFile::open(&fixture(&format!("{name}.gguf"))).unwrap();
+    let exact = reference::forward(&Model::from_gguf(&file).unwrap(), &token_ids[..count], reference::EXACT);
+    for (i, nll) in first.iter().enumerate() {
+        let own = -log_softmax(&exact[i])[token_ids[i + 1] as usize];
+        assert!((own - nll).abs() < 1e-5, "token {i}: the reference has {own}, the golden file {nll}");
+    }
+    let (mut sum, mut most, mut same) = (0.0, 0f64, 0);
+    for (token, exact) in token_ids.iter().zip(&exact) {
+        decoder.feed(&[*token]).unwrap();
+        let logits = widen(&decoder.logits().unwrap());
+        let kl = divergence(exact, &logits);
+        sum += kl;
+        most = most.max(kl);
+        same += usize::from(largest(exact) == largest(&logits));
+    }
+    let mean = sum / count as f64;
+    println!(
+        "{name} {activations:?}: KL from float64 {mean:.3e}, at most {most:.3e}; best token {same}/{count}"
+    );
+    assert!(mean < bound, "the mean KL divergence is {mean}, the bound is {bound}");
+}
+
 macro_rules! models {
-    ($($module:ident: $file:literal, $activations:ident, $bound:literal;)*) => {$(
+    ($($module:ident: $file:literal, $activations:ident, $bound:literal, $divergence:literal;)*) => {$(
         mod $module {
             use super::*;
 
@@ -138,15 +182,20 @@ macro_rules! models {
             fn likelihood() {
                 check_nll($file, Activations::$activations);
             }
+
+            #[test]
+            fn divergence() {
+                check_divergence($file, Activations::$activations, $divergence);
+            }
         }
     )*};
 }
 
 models! {
-    q4_k_m: "tiny-qwen3-q4_k_m", Int8, 0.03;
-    q4_k_m_float: "tiny-qwen3-q4_k_m", Float, 1e-3;
-    q8_0: "tiny-qwen3-q8_0", Int8, 0.03;
-    q8_0_float: "tiny-qwen3-q8_0", Float, 1e-3;
+    q4_k_m: "tiny-qwen3-q4_k_m", Int8, 0.03, 2e-3;
+    q4_k_m_float: "tiny-qwen3-q4_k_m", Float, 1e-3, 2e-6;
+    q8_0: "tiny-qwen3-q8_0", Int8, 0.03, 2e-3;
+    q8_0_float: "tiny-qwen3-q8_0", Float, 1e-3, 2e-6;
 }
 
 /// What was chosen does not depend on how it was asked for: in one go, token by token, stopped and gone on.

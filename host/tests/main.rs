@@ -1,7 +1,9 @@
 //! Integration tests of the host: one binary, one module per part.
 
 mod cli;
+mod code;
 mod decoder;
+mod device;
 mod gguf;
 mod golden;
 mod kernels;
@@ -9,10 +11,8 @@ mod machine;
 mod model;
 mod persistent;
 mod quant;
-mod random;
 mod raw_gguf;
 mod reference;
-mod stored;
 mod tiny;
 
 use std::path::PathBuf;

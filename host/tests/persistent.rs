@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 
 use crate::machine;
-use crate::random::Random;
 use crate::reference;
 use crate::tiny::Tiny;
 use cuda_sim::SimConfig;
@@ -12,6 +11,7 @@ use psionic::device::Device;
 use psionic::gguf::GgufFile;
 use psionic::model::Model;
 use psionic::quant::QuantType::{Q4K, Q6K, Q8_0};
+use psionic::random::Random;
 
 fn load(device: Device, file: &GgufFile) -> Decoder {
     let model = Model::from_gguf(file).expect("the file is a model");
@@ -59,7 +59,7 @@ fn logits_are_those_of_the_reference() {
         let (_dir, file) = tiny.file(91);
         let model = Model::from_gguf(&file).unwrap();
         let tokens = tokens(&tiny, 6);
-        let expected = reference::forward(&model, &tokens);
+        let expected = reference::forward(&model, &tokens, reference::HALF);
         for device in devices() {
             let multiprocessors = device.info().multiprocessors;
             let mut decoder = load(device, &file);
@@ -111,10 +111,37 @@ fn the_trained_model_goes_on_as_with_the_graph() {
         let persistent = logits(EngineChoice::Persistent, device);
         let graph = logits(EngineChoice::Graph, machine::device());
         println!("{:?}\n{:?}", &persistent[..6], &graph[..6]);
-        let difference: f64 =
-            persistent.iter().zip(&graph).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        let difference: f64 = persistent.iter().zip(&graph).map(|(a, b)| f64::from(a - b).powi(2)).sum();
         let rms = (difference / graph.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>()).sqrt();
         println!("{rms}");
         assert!(rms < 0.03, "off by {rms}");
+    }
+}
+
+/// A sequence goes back and on as if it had not been further, and a profile generates what is generated without.
+#[test]
+fn going_back_forgets_and_a_profile_changes_nothing() {
+    let tiny = Tiny { v: Q6K, head_dim: 128, ..Tiny::new(Q4K) };
+    let (_dir, file) = tiny.file(93);
+    let model = Model::from_gguf(&file).unwrap();
+    let tokens = tokens(&tiny, 4);
+    for engine in [EngineChoice::Graph, EngineChoice::Persistent] {
+        let options = DecoderOptions { engine, ..DecoderOptions::default() };
+        let mut decoder = Decoder::load(machine::device(), &model, &options, &mut |_, _| {}).unwrap();
+        decoder.feed(&tokens).unwrap();
+        let first = decoder.generate(5, &[], &mut on).unwrap();
+        let logits = decoder.logits().unwrap();
+        decoder.truncate(tokens.len() + 20);
+        assert_eq!(decoder.position(), tokens.len() + 5, "there is nothing to go back to");
+        decoder.truncate(tokens.len());
+        let profile = decoder.profile(5).unwrap();
+        assert_eq!(profile.is_some(), engine == EngineChoice::Persistent);
+        if let Some(profile) = profile {
+            assert_eq!((profile.position, decoder.position()), (tokens.len() + 4, tokens.len() + 5));
+            assert!(decoder.logits().unwrap() == logits, "the profile's last token is another");
+            decoder.truncate(tokens.len());
+        }
+        assert_eq!(decoder.generate(5, &[], &mut on).unwrap(), first, "{engine:?}");
+        assert!(decoder.logits().unwrap() == logits, "{engine:?}");
     }
 }

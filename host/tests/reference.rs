@@ -1,11 +1,20 @@
 //! Qwen3's forward pass in plain float64, sharing nothing with the kernels.
 
-use crate::stored::{to_f64, weights};
 use half::f16;
+use psionic::kernel::{to_f64, weights};
 use psionic::model::{Config, Layer, Matrix, Model};
 
+/// How keys and values are stored.
+pub type Store = fn(f64) -> f64;
+
+/// In half precision, as the decoder's cache is by design.
+pub const HALF: Store = |v| f16::from_f64(v).to_f64();
+
+/// As they are, as in the golden values.
+pub const EXACT: Store = |v| v;
+
 /// The logits after each of the tokens.
-pub fn forward(model: &Model<'_>, tokens: &[u32]) -> Vec<Vec<f64>> {
+pub fn forward(model: &Model<'_>, tokens: &[u32], store: Store) -> Vec<Vec<f64>> {
     let config = &model.config;
     let eps = f64::from(config.rms_eps);
     let embedding = to_f64(&weights(&model.embedding));
@@ -15,7 +24,7 @@ pub fn forward(model: &Model<'_>, tokens: &[u32]) -> Vec<Vec<f64>> {
     let after = tokens.iter().enumerate().map(|(position, token)| {
         let mut x = embedding[*token as usize * config.hidden..][..config.hidden].to_vec();
         for (layer, cache) in layers.iter().zip(&mut caches) {
-            layer.apply(config, position, cache, &mut x);
+            layer.apply(config, position, store, cache, &mut x);
         }
         output.times(&normalised(&x, &output_norm, eps))
     });
@@ -76,7 +85,7 @@ impl DenseLayer {
         }
     }
 
-    fn apply(&self, config: &Config, position: usize, cache: &mut Cache, x: &mut [f64]) {
+    fn apply(&self, config: &Config, position: usize, store: Store, cache: &mut Cache, x: &mut [f64]) {
         let eps = f64::from(config.rms_eps);
         let input = normalised(x, &self.attn_norm, eps);
         let (d, theta) = (config.head_dim, f64::from(config.rope_theta));
@@ -84,10 +93,9 @@ impl DenseLayer {
             vector.chunks(d).flat_map(|head| turned(&normalised(head, norm, eps), theta, position)).collect()
         };
         let queries = heads(self.q.times(&input), &self.q_norm);
-        // The cache is in half precision by design.
-        let half = |v: Vec<f64>| v.into_iter().map(|v| f16::from_f64(v).to_f64()).collect();
-        cache.keys.push(half(heads(self.k.times(&input), &self.k_norm)));
-        cache.values.push(half(self.v.times(&input)));
+        let stored = |v: Vec<f64>| v.into_iter().map(store).collect();
+        cache.keys.push(stored(heads(self.k.times(&input), &self.k_norm)));
+        cache.values.push(stored(self.v.times(&input)));
         let mut attended = Vec::new();
         for (head, query) in queries.chunks(d).enumerate() {
             let kv = head / (config.heads / config.kv_heads) * d..;

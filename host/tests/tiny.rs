@@ -1,10 +1,10 @@
 //! Small Qwen3 models of any shape and mixture of formats, with random weights.
 
-use crate::random::Random;
 use crate::raw_gguf::Raw;
-use crate::stored::Stored;
 use psionic::gguf::GgufFile;
+use psionic::kernel::Stored;
 use psionic::quant::QuantType;
+use psionic::random::Random;
 
 /// What a model is made of.
 #[derive(Clone, Debug)]

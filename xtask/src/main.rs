@@ -1,4 +1,6 @@
 //! The project's tasks: `cargo xtask --help` lists them.
+mod chart;
+mod compare;
 mod report;
 mod setup;
 
@@ -30,7 +32,9 @@ enum Task {
     },
     /// Check formatting, and run clippy and rustdoc with warnings as errors
     Lint,
-    /// Print what benches/gpu.sh recorded, and draw it
+    /// Run Psionic and llama.cpp in turns on the same files and compare speed, ids and logits
+    Compare(compare::Args),
+    /// Print a folder of benchmark records, and draw it
     Report {
         /// The records, as in fixtures/bench/2026-01-31-h100
         folder: PathBuf,
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::install_compiler(),
         Task::Test { arguments } => setup::install_compiler().and_then(|()| test(&arguments)),
         Task::Lint => lint(),
+        Task::Compare(args) => compare::compare(&args).and_then(|()| report::report(&args.output)),
         Task::Report { folder } => report::report(&folder),
         Task::Ptx { arch, output } => ptx(arch, output),
     };

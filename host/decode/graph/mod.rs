@@ -15,6 +15,13 @@ use network::Network;
 use state::{Plan, State};
 use weights::DeviceWeights;
 
+/// How decoding launches its kernels, for whoever measures them one by one.
+pub(crate) mod launches {
+    pub use super::network::{EMBED_THREADS, RMS_NORM_THREADS, SWIGLU_THREADS, mat_vec_blocks, share};
+    pub use super::state::{argmax_blocks, attention_splits};
+    pub use super::weights::DeviceMatrix;
+}
+
 /// A model's weights, and a token's launches.
 pub struct Graph {
     /// Dropped first: nothing else may go while launches use it.
@@ -36,9 +43,9 @@ struct Steps {
 
 impl Graph {
     /// Bytes that it takes on the device.
-    pub fn needs(device: &Device, model: &Model<'_>, context: usize) -> Needs {
-        let plan = Plan::new(&model.config, context, device.info().multiprocessors);
-        Needs { weights: weights::device_bytes(model), rest: plan.bytes(&model.config) }
+    pub fn needs(device: &Device, model: &Model<'_>, context: usize) -> Result<Needs, DeviceError> {
+        let plan = Plan::new(device, &model.config, context)?;
+        Ok(Needs { weights: weights::device_bytes(model), rest: plan.bytes(&model.config) })
     }
 
     /// Packs the weights, copies them to the device, and records the launches for `sequence`.
@@ -51,7 +58,7 @@ impl Graph {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, DeviceError> {
         let config: &Config = &model.config;
-        let plan = Plan::new(config, context, device.info().multiprocessors);
+        let plan = Plan::new(device, config, context)?;
         let weights = weights::load(device, model, progress)?;
         let state = State::new(device, config, &plan)?;
         let network = Network { device, config, weights: &weights, state: &state, sequence, activations };
@@ -65,13 +72,7 @@ impl Graph {
 }
 
 impl Engine for Graph {
-    fn look(
-        &mut self,
-        device: &Device,
-        _: &mut Sequence,
-        from: usize,
-        to: usize,
-    ) -> Result<(), DecodeError> {
+    fn look(&mut self, device: &Device, _: &mut Sequence, from: usize, to: usize) -> Result<(), DecodeError> {
         self.stand_at(device, from)?;
         for _ in from + 1..to {
             // SAFETY: recorded for this engine's weights and state, and the decoder's sequence.

@@ -1,6 +1,6 @@
 //! Qwen3 as launches: read it from the top down.
 
-use cuda_std::launch::{DevicePtr, DevicePtrMut, LaunchConfig};
+use cuda_std::launch::{DevicePtr, DevicePtrMut, KernelArgs, LaunchConfig};
 use psionic_kernels::layout::Matrix;
 use psionic_kernels::{
     activation, advance, argmax, attention, embed, gate_up, project, project_f32, rms_norm, swiglu,
@@ -13,8 +13,12 @@ use crate::decode::sequence::Sequence;
 use crate::device::{Device, DeviceError};
 use crate::model::Config;
 
-/// Blocks of a mat-vec kernel that its launch bounds let a multiprocessor hold.
-const BLOCKS_PER_MULTIPROCESSOR: u32 = 2;
+/// Threads of a block of `embed`.
+pub const EMBED_THREADS: u32 = 64;
+/// Threads of a block of `swiglu`.
+pub const SWIGLU_THREADS: u32 = 256;
+/// Threads of the block of `rms_norm`.
+pub const RMS_NORM_THREADS: u32 = 1024;
 
 /// Everything that a token's launches need.
 pub struct Network<'a> {
@@ -81,7 +85,6 @@ impl Network<'_> {
     }
 
     fn embed(&self) -> Result<(), DeviceError> {
-        const THREADS: u32 = 64;
         let table = &self.weights.embedding;
         let args = embed::embed::Args {
             m: table.argument(0, 1),
@@ -91,7 +94,7 @@ impl Network<'_> {
         };
         let chunks = psionic_kernels::layout::chunks(table.cols()) as u32;
         // SAFETY: the decoder checks tokens against the vocabulary; `x` is as long as a row.
-        unsafe { self.device.launch(self.shape(chunks.div_ceil(THREADS), THREADS), args) }
+        unsafe { self.device.launch(self.shape(chunks.div_ceil(EMBED_THREADS), EMBED_THREADS), args) }
     }
 
     /// `x += W_o attention(norm(x))`
@@ -144,7 +147,8 @@ impl Network<'_> {
 
     /// Gate, up and SwiGLU in one launch.
     fn gate_up(&self, input: Input, gate: &DeviceMatrix, up: &DeviceMatrix) -> Result<(), DeviceError> {
-        let blocks = self.blocks_for(gate.rows());
+        let shared = activation::shared_bytes(gate.cols()) as u32;
+        let blocks = self.blocks_for::<gate_up::gate_up::Args>(gate.rows(), shared)?;
         let args = gate_up::gate_up::Args {
             x: input.x,
             norm: input.norm,
@@ -153,14 +157,12 @@ impl Network<'_> {
             up: up.argument(0, blocks),
             out: self.state.ffn.as_mut_ptr(),
         };
-        let config = self.shape(blocks, project::THREADS);
-        let config = config.shared_bytes(activation::shared_bytes(gate.cols()) as u32);
+        let config = self.shape(blocks, project::THREADS).shared_bytes(shared);
         // SAFETY: the model's shapes were checked when it was read; both matrices are of one quantised kind.
         unsafe { self.device.launch(config, args) }
     }
 
     fn swiglu(&self) -> Result<(), DeviceError> {
-        const THREADS: u32 = 256;
         let n = self.config.ffn as u32;
         let args = swiglu::swiglu::Args {
             gate_up: self.state.gate_up.as_ptr(),
@@ -168,7 +170,7 @@ impl Network<'_> {
             out: self.state.ffn.as_mut_ptr(),
         };
         // SAFETY: the buffers have `2 n` and `n` elements.
-        unsafe { self.device.launch(self.shape(n.div_ceil(THREADS), THREADS), args) }
+        unsafe { self.device.launch(self.shape(n.div_ceil(SWIGLU_THREADS), SWIGLU_THREADS), args) }
     }
 
     /// `out = W x` for up to three matrices of one input, or `out += W x`.
@@ -182,10 +184,10 @@ impl Network<'_> {
         let codes = self.takes_codes(matrices);
         let cols = matrices[0].cols();
         let rows: usize = matrices.iter().map(|m| m.rows()).sum();
-        let rows_together = if codes { project::ROWS } else { 1 };
-        let ([m0, m1, m2], blocks) = share(matrices, self.blocks_for(rows.div_ceil(rows_together)));
-        let config = self.shape(blocks, project::THREADS);
         if codes {
+            let shared = activation::shared_bytes(cols) as u32;
+            let blocks = self.blocks_for::<project::project::Args>(rows.div_ceil(project::ROWS), shared)?;
+            let ([m0, m1, m2], blocks) = share(matrices, blocks);
             let args = project::project::Args {
                 x: input.x,
                 norm: input.norm,
@@ -196,18 +198,19 @@ impl Network<'_> {
                 out,
                 add: add.into(),
             };
-            let config = config.shared_bytes(activation::shared_bytes(cols) as u32);
+            let config = self.shape(blocks, project::THREADS).shared_bytes(shared);
             // SAFETY: the model's shapes were checked when it was read; the matrices are quantised.
             return unsafe { self.device.launch(config, args) };
         }
         let x = if input.norm.address() == 0 { input.x } else { self.rms_norm(input, cols)? };
+        let blocks = self.blocks_for::<project_f32::project_f32::Args>(rows, 0)?;
+        let ([m0, m1, m2], blocks) = share(matrices, blocks);
         let args = project_f32::project_f32::Args { x, m0, m1, m2, out, add: add.into() };
         // SAFETY: the model's shapes were checked when it was read.
-        unsafe { self.device.launch(config, args) }
+        unsafe { self.device.launch(self.shape(blocks, project::THREADS), args) }
     }
 
     fn rms_norm(&self, input: Input, n: usize) -> Result<DevicePtr<f32>, DeviceError> {
-        const THREADS: u32 = 1024;
         let out = self.state.normed.as_mut_ptr();
         let args = rms_norm::rms_norm::Args {
             x: input.x,
@@ -217,7 +220,7 @@ impl Network<'_> {
             out,
         };
         // SAFETY: only `x` is normalised here, and `normed` is as long.
-        unsafe { self.device.launch(self.shape(1, THREADS), args) }?;
+        unsafe { self.device.launch(self.shape(1, RMS_NORM_THREADS), args) }?;
         Ok(out.into())
     }
 
@@ -226,13 +229,8 @@ impl Network<'_> {
         self.activations == Activations::Int8 && matrices.iter().all(|m| m.kind().is_quantized())
     }
 
-    /// Blocks for a mat-vec kernel with a warp for each of `groups` groups of rows: as many as fit on the device
-    /// together, evenly loaded.
-    fn blocks_for(&self, groups: usize) -> u32 {
-        let warps = project::THREADS / cuda_std::warp::SIZE;
-        let needed = (groups as u32).div_ceil(warps);
-        let resident = self.device.info().multiprocessors * BLOCKS_PER_MULTIPROCESSOR;
-        needed.div_ceil(needed.div_ceil(resident))
+    fn blocks_for<K: KernelArgs>(&self, groups: usize, shared_bytes: u32) -> Result<u32, DeviceError> {
+        mat_vec_blocks::<K>(self.device, groups, shared_bytes)
     }
 
     fn shape(&self, blocks: u32, threads: u32) -> LaunchConfig {
@@ -240,8 +238,21 @@ impl Network<'_> {
     }
 }
 
+/// Blocks for a mat-vec kernel with a warp for each of `groups` groups of rows: as many as fit on the device together,
+/// evenly loaded.
+pub fn mat_vec_blocks<K: KernelArgs>(
+    device: &Device,
+    groups: usize,
+    shared_bytes: u32,
+) -> Result<u32, DeviceError> {
+    let warps = project::THREADS / cuda_std::warp::SIZE;
+    let needed = (groups as u32).div_ceil(warps);
+    let resident = device.resident_blocks::<K>(project::THREADS, shared_bytes)?;
+    Ok(needed.div_ceil(needed.div_ceil(resident)))
+}
+
 /// The matrices as a kernel takes them, and the blocks of the launch: shared out by bytes, at least one each.
-fn share(matrices: &[&DeviceMatrix], blocks: u32) -> ([Matrix; 3], u32) {
+pub fn share(matrices: &[&DeviceMatrix], blocks: u32) -> ([Matrix; 3], u32) {
     let total: usize = matrices.iter().map(|m| m.bytes()).sum();
     let mut arguments = [Matrix::NONE; 3];
     let mut first = 0;

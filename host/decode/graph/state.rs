@@ -1,7 +1,7 @@
 //! What is between the launches of a token: the position and the activations.
 
 use psionic_kernels::argmax;
-use psionic_kernels::attention::Shape;
+use psionic_kernels::attention::{self, Shape};
 
 use crate::device::{Buffer, Device, DeviceError};
 use crate::model::Config;
@@ -9,6 +9,14 @@ use crate::model::Config;
 /// Blocks that look for the largest of `vocab` logits: each thread looks at four or so.
 pub fn argmax_blocks(vocab: usize) -> u32 {
     vocab.div_ceil(4 * argmax::THREADS as usize) as u32
+}
+
+/// Blocks of attention for each KV head: of all heads as many as the device holds, which share the work of a long
+/// context.
+pub fn attention_splits(device: &Device, shape: &Shape) -> Result<u32, DeviceError> {
+    let shared = shape.shared_bytes() as u32;
+    let resident = device.resident_blocks::<attention::attention::Args>(attention::THREADS, shared)?;
+    Ok((resident / shape.kv_heads).max(1))
 }
 
 /// The sizes of attention, known before any memory is taken.
@@ -19,17 +27,15 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan for a context of `context` tokens on a device with `multiprocessors`.
-    pub fn new(config: &Config, context: usize, multiprocessors: u32) -> Self {
+    /// The plan for a context of `context` tokens on a device.
+    pub fn new(device: &Device, config: &Config, context: usize) -> Result<Self, DeviceError> {
         let shape = Shape {
             kv_heads: config.kv_heads as u32,
             group: (config.heads / config.kv_heads) as u32,
             head_dim: config.head_dim as u32,
             context: context as u32,
         };
-        // One block of attention for each multiprocessor: they share the work of a long context.
-        let splits = (multiprocessors / shape.kv_heads).max(1);
-        Self { splits, shape }
+        Ok(Self { splits: attention_splits(device, &shape)?, shape })
     }
 
     /// Bytes of the state.

@@ -15,6 +15,11 @@ pub struct DeviceMatrix {
 }
 
 impl DeviceMatrix {
+    /// Copies a matrix that was [packed](pack) to the device.
+    pub fn upload(device: &Device, m: &Matrix<'_>, packed: &[u8]) -> Result<Self, DeviceError> {
+        Ok(Self { data: device.upload(packed)?, rows: m.rows, cols: m.cols, kind: kind(m.kind) })
+    }
+
     /// Outputs.
     pub fn rows(&self) -> usize {
         self.rows
@@ -97,7 +102,7 @@ fn matrices<'m, 'a>(model: &'m Model<'a>) -> impl Iterator<Item = &'m Matrix<'a>
 pub fn upload(device: &Device, m: &Matrix<'_>) -> Result<DeviceMatrix, DeviceError> {
     let mut packed = vec![0; packed_len(m)];
     pack(m, &mut packed);
-    Ok(DeviceMatrix { data: device.upload(&packed)?, rows: m.rows, cols: m.cols, kind: kind(m.kind) })
+    DeviceMatrix::upload(device, m, &packed)
 }
 
 /// Packs the weights and copies them to the device; `progress` is told the bytes done and the bytes of all.

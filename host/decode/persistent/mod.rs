@@ -3,7 +3,9 @@
 mod pack;
 
 use cuda_std::launch::LaunchConfig;
-use psionic_kernels::persistent::plan::{self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, PAIR, Phase, Plan, Stream, WARPS};
+use psionic_kernels::persistent::plan::{
+    self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, PAIR, Phase, Plan, Stream, WARPS,
+};
 use psionic_kernels::persistent::residual::GROUP_WORDS;
 use psionic_kernels::persistent::tile::BLOCK;
 use psionic_kernels::persistent::{
@@ -45,7 +47,10 @@ pub fn plan(
     let info = device.info();
     let unsupported = |needed, found| Err(DecodeError::Unsupported { needed, found });
     if let Some(ptx) = info.ptx.filter(|ptx| *ptx < NEEDED_PTX) {
-        return unsupported("a GPU of compute capability 9.0 or newer", format!("this one runs code for sm_{ptx}"));
+        return unsupported(
+            "a GPU of compute capability 9.0 or newer",
+            format!("this one runs code for sm_{ptx}"),
+        );
     }
     if activations != Activations::Int8 {
         return unsupported("8-bit activations", "others were asked for".to_owned());
@@ -59,7 +64,10 @@ pub fn plan(
     }
     let (hidden, ffn) = (config.hidden, config.ffn);
     if !hidden.is_multiple_of(BLOCK) || hidden > MAX_HIDDEN as usize {
-        return unsupported("a width that is a multiple of 256 up to 4096", format!("this model's is {hidden}"));
+        return unsupported(
+            "a width that is a multiple of 256 up to 4096",
+            format!("this model's is {hidden}"),
+        );
     }
     if !ffn.is_multiple_of(BLOCK) || ffn / BLOCK < config.kv_heads {
         return unsupported(
@@ -95,7 +103,10 @@ pub fn plan(
         slots: 0,
         slot_bytes: PAIR * WARPS * streams(model).map(|matrices| matrices.largest_tile()).max().unwrap_or(0),
         in_flight: std::env::var("PSIONIC_IN_FLIGHT").ok().and_then(|v| v.parse().ok()).unwrap_or(IN_FLIGHT),
-        shortest_split: std::env::var("PSIONIC_SPLIT").ok().and_then(|v| v.parse().ok()).unwrap_or(SHORTEST_SPLIT),
+        shortest_split: std::env::var("PSIONIC_SPLIT")
+            .ok()
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(SHORTEST_SPLIT),
     };
     // More blocks than shorten the work of one only wait for each other.
     let tiles = |plan: &Plan| {
@@ -112,7 +123,10 @@ pub fn plan(
     let room = info.shared_bytes.saturating_sub(best.shared().ring);
     best.slots = (room / best.slot_bytes).min(MAX_SLOTS);
     if best.slots < 4 {
-        return unsupported("more shared memory for a block", format!("this GPU has {} bytes", info.shared_bytes));
+        return unsupported(
+            "more shared memory for a block",
+            format!("this GPU has {} bytes", info.shared_bytes),
+        );
     }
     best.in_flight = best.in_flight.min(best.slots);
     Ok(best)
@@ -318,9 +332,8 @@ impl Engine for Persistent {
         from: usize,
         to: usize,
     ) -> Result<(), DecodeError> {
-        let run = self
-            .launch(device, sequence, from, to - from, to, None)
-            .and_then(|()| device.synchronize());
+        let run =
+            self.launch(device, sequence, from, to - from, to, None).and_then(|()| device.synchronize());
         self.explain(run)
     }
 
@@ -354,25 +367,40 @@ impl Engine for Persistent {
             .and_then(|()| device.download(&times));
         let times = self.explain(run)?;
         let position = from + count - 1;
-        let step = |index: usize| {
-            let (layer, phase) = (index / 5, Phase::ALL[index % 5]);
-            let in_layer = layer < plan.layers as usize;
-            let (layer, phase, name) = match (in_layer, index % 5) {
-                (true, _) => (Some(layer), Some(phase), ["query", "key and value", "output", "gate and up", "down"][index % 5]),
-                (false, 0) => (None, Some(Phase::Head), "head"),
-                (false, _) => (None, None, "choice"),
-            };
-            let stream = self.kinds[layer.unwrap_or(plan.layers as usize)];
-            let weight_bytes = phase.map_or(0, |phase| stream_bytes(&plan, stream, phase));
-            // Read by every group for its head, before the output projection.
-            let cache = if phase == Some(Phase::Output) { 4 * u64::from(plan.groups * HEAD) * position as u64 } else { 0 };
-            let time = |block: usize| {
-                let first = 2 * (block * phases + index);
-                [times[first], times[first + 1]]
-            };
-            Step { layer, name, weight_bytes, cache_bytes: cache, blocks: (0..blocks).map(time).collect() }
+        let time = |block: usize, index: usize| {
+            let first = 2 * (block * phases + index);
+            [times[first], times[first + 1]]
         };
-        Ok(Some(Timeline { position, steps: (0..phases).map(step).collect() }))
+        let mut steps = Vec::with_capacity(phases + plan.layers as usize);
+        for index in 0..phases {
+            let layer = Some(index / 5).filter(|layer| *layer < plan.layers as usize);
+            let (phase, name) = match (layer, index % 5) {
+                (Some(_), i) => {
+                    (Some(Phase::ALL[i]), ["query", "key and value", "output", "gate and up", "down"][i])
+                }
+                (None, 0) => (Some(Phase::Head), "head"),
+                (None, _) => (None, "choice"),
+            };
+            if phase == Some(Phase::Output) {
+                let between = |block| [time(block, index - 1)[1], time(block, index)[0]];
+                steps.push(Step {
+                    layer,
+                    name: "attention",
+                    weight_bytes: 0,
+                    cache_bytes: 4 * u64::from(plan.groups * HEAD) * position as u64,
+                    blocks: (0..blocks).map(between).collect(),
+                });
+            }
+            let kinds = self.kinds[layer.unwrap_or(plan.layers as usize)];
+            steps.push(Step {
+                layer,
+                name,
+                weight_bytes: phase.map_or(0, |phase| stream_bytes(&plan, kinds, phase)),
+                cache_bytes: 0,
+                blocks: (0..blocks).map(|block| time(block, index)).collect(),
+            });
+        }
+        Ok(Some(Timeline { position, steps }))
     }
 }
 

@@ -69,7 +69,9 @@ impl<'a> Matrices<'_, 'a> {
 
     /// Bytes of the largest tile.
     pub fn largest_tile(&self) -> u32 {
-        let bytes = |phase: &Phase| [false, true].map(|values| tile_bytes(self.kind(*phase, values))).into_iter().max();
+        let bytes = |phase: &Phase| {
+            [false, true].map(|values| tile_bytes(self.kind(*phase, values))).into_iter().max()
+        };
         self.phases().iter().filter_map(bytes).max().unwrap_or(0)
     }
 
@@ -91,7 +93,9 @@ impl<'a> Matrices<'_, 'a> {
     /// Fills `out`, of [`stride`](Self::stride) bytes for each block.
     pub fn pack(&self, plan: &Plan, out: &mut [u8]) {
         let stride = self.stride(plan);
-        out.par_chunks_mut(stride).enumerate().for_each(|(block, out)| self.pack_block(plan, block as u32, out));
+        out.par_chunks_mut(stride)
+            .enumerate()
+            .for_each(|(block, out)| self.pack_block(plan, block as u32, out));
     }
 
     fn pack_block(&self, plan: &Plan, block: u32, out: &mut [u8]) {
@@ -101,7 +105,9 @@ impl<'a> Matrices<'_, 'a> {
             let kind = self.kind(*phase, rank >= plan.key_blocks());
             let bytes = tile_bytes(kind) as usize;
             for (first, sets, step) in plan.segment(*phase, group).order() {
-                for (warp, set) in (0..WARPS).flat_map(|warp| (first..first + sets).map(move |set| (warp, set))) {
+                for (warp, set) in
+                    (0..WARPS).flat_map(|warp| (first..first + sets).map(move |set| (warp, set)))
+                {
                     let (tile, after) = rest.split_at_mut(bytes);
                     rest = after;
                     tile.fill(0);

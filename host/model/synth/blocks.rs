@@ -54,31 +54,25 @@ fn q6_k(std: f64, random: &mut Random, block: &mut [u8]) {
     rest[16..].copy_from_slice(&f16::from_f32(random.factor() * (std / unit) as f32).to_le_bytes());
 }
 
-/// SplitMix64: its stream is fixed by its definition, so a seed makes the same file everywhere.
-pub(super) struct Random(u64);
+/// The numbers that blocks are made of: a seed makes the same file everywhere.
+pub(super) struct Random(crate::random::Random);
 
 impl Random {
     /// The stream of one chunk of one tensor, so that the bytes do not depend on which thread makes them.
     pub fn new(seed: u64, tensor: usize, chunk: usize) -> Self {
-        let mut random = Self(seed);
+        let mut stream = crate::random::Random::new(seed);
         for part in [tensor, chunk] {
-            random = Self(random.next() ^ part as u64);
+            stream = crate::random::Random::new(stream.bits() ^ part as u64);
         }
-        Self(random.next())
+        Self(crate::random::Random::new(stream.bits()))
     }
 
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        self.0.bits()
     }
 
     fn fill(&mut self, bytes: &mut [u8]) {
-        for eight in bytes.chunks_mut(8) {
-            eight.copy_from_slice(&self.next().to_le_bytes()[..eight.len()]);
-        }
+        self.0.fill(bytes);
     }
 
     /// Even between 0 and 1.

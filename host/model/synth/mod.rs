@@ -6,5 +6,5 @@ mod plan;
 mod vocabulary;
 mod write;
 
-pub use plan::{SIZES, Size, SynthSpec};
+pub use plan::{HEAD_DIM, SIZES, Size, SynthSpec};
 pub use write::{SynthSummary, write_synthetic};

@@ -6,7 +6,8 @@ use super::vocabulary::{self, Vocabulary};
 use crate::gguf::HeaderWriter;
 use crate::quant::QuantType;
 
-const HEAD_DIM: usize = 128;
+/// Elements of a head, in every size.
+pub const HEAD_DIM: usize = 128;
 
 /// The shape of a published model.
 #[derive(Debug, PartialEq, Eq)]

@@ -43,6 +43,7 @@ fn check(record: &Value, test: &str) {
             "model_size",
             "model_n_params",
             "activations",
+            "engine",
             "test",
             "n_prompt",
             "n_gen",
@@ -57,6 +58,7 @@ fn check(record: &Value, test: &str) {
         ]
     );
     assert_eq!(record["test"], test);
+    assert_eq!(record["engine"], "graph");
     assert_eq!(record["model_type"], "qwen3 5.0M Q4_K_M");
     assert_eq!(record["model_n_params"], 4_984_064);
     let count = |name: &str| record[name].as_u64().unwrap();
@@ -119,8 +121,8 @@ fn markdown_is_a_table_of_even_lines_with_the_commit_below() {
     assert!(lines.iter().all(|line| line.chars().count() == width && line.starts_with('|')), "{table}");
     for (line, test) in lines[2..].iter().zip(TESTS) {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        assert_eq!(cells[5], test);
-        let (mean, deviation) = cells[6].split_once(" ± ").unwrap();
+        assert_eq!(cells[6], test);
+        let (mean, deviation) = cells[7].split_once(" ± ").unwrap();
         assert!(mean.parse::<f64>().unwrap() > 0.0 && deviation.parse::<f64>().unwrap() >= 0.0);
     }
 }

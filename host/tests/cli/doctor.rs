@@ -1,12 +1,13 @@
 //! `doctor`, `completions` and `--help`: what works with nothing installed.
 
-use super::{json, keys, psionic, stdout, text};
+use super::{arg, json, keys, psionic, stdout, text};
+use serde_json::Value;
 
 #[test]
 fn doctor_works_with_nothing_installed() {
     let mut command = psionic(["doctor", "--json"]);
     let report = json(command.env("PATH", "").env("PSIONIC_RUSTC", "/nonexistent/rustc"));
-    assert_eq!(keys(&report), ["version", "commit", "simulator", "gpu", "checks"]);
+    assert_eq!(keys(&report), ["version", "commit", "simulator", "gpu", "cache", "checks"]);
     assert_eq!((&report["simulator"], &report["gpu"]), (&true.into(), &false.into()));
     let checks = report["checks"].as_array().unwrap();
     let find = |name: &str| checks.iter().find(|check| check["name"] == name).unwrap();
@@ -36,6 +37,54 @@ fn doctor_fails_without_a_gpu_only_when_one_is_required() {
     assert_eq!(output.status.code(), Some(4));
     assert!(text(&output.stdout).contains("✗ NVIDIA driver"));
     assert!(text(&output.stderr).starts_with("psionic: error: the GPU cannot be used"));
+}
+
+/// The cache as `doctor` sees it with these variables: the object and the check of it.
+fn cache(variables: &[(&str, &str)]) -> (Value, Value) {
+    let mut command = psionic(["doctor", "--json"]);
+    command.env_remove("PSIONIC_CACHE").envs(variables.iter().copied());
+    let report = json(&mut command);
+    let checks = report["checks"].as_array().unwrap();
+    (report["cache"].clone(), checks.iter().find(|check| check["name"] == "code cache").unwrap().clone())
+}
+
+#[test]
+fn the_cache_is_where_the_environment_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let usual = [("HOME", arg(&home)), ("XDG_CACHE_HOME", "")];
+    let named = folder.path().join("named");
+    let expected = [
+        (vec![("PSIONIC_CACHE", arg(&named))], named.clone()),
+        (vec![("PSIONIC_CACHE", "")], home.join(".cache/psionic")),
+        (vec![], home.join(".cache/psionic")),
+        (vec![("XDG_CACHE_HOME", arg(folder.path()))], folder.path().join("psionic")),
+        (vec![("XDG_CACHE_HOME", "relative")], home.join(".cache/psionic")),
+    ];
+    for (variables, path) in expected {
+        let (cache, check) = cache(&[&usual[..], &variables].concat());
+        assert_eq!(keys(&cache), ["path", "writable", "entries", "bytes"]);
+        assert_eq!((&cache["path"], &cache["writable"]), (&arg(&path).into(), &true.into()), "{variables:?}");
+        assert_eq!((&cache["entries"], &check["state"]), (&0.into(), &"ok".into()));
+    }
+    std::fs::write(named.join(format!("{}.cubin", "0".repeat(64))), "12345").unwrap();
+    let (cache, check) = cache(&[("PSIONIC_CACHE", arg(&named))]);
+    assert_eq!((&cache["entries"], &cache["bytes"]), (&1.into(), &5.into()));
+    assert!(check["detail"].as_str().unwrap().ends_with("named, 1 entry, 5 B"), "{check}");
+}
+
+#[test]
+fn a_cache_that_cannot_be_used_is_nothing_to_fail_for() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let below = file.path().join("cache");
+    let (found, check) = cache(&[("PSIONIC_CACHE", arg(&below))]);
+    assert_eq!((&found["path"], &found["writable"]), (&arg(&below).into(), &false.into()));
+    assert_eq!(check["state"], "absent");
+    assert!(check["fix"].as_str().unwrap().contains("PSIONIC_CACHE"));
+
+    let (found, check) = cache(&[("PSIONIC_CACHE", "off")]);
+    assert_eq!((&found["path"], &check["state"]), (&Value::Null, &"absent".into()));
+    assert_eq!(check["detail"], "switched off by PSIONIC_CACHE=off");
 }
 
 #[test]

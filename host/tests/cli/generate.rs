@@ -4,8 +4,8 @@ use super::{arg, golden_value, json, keys, psionic, text, trained};
 use std::process::Stdio;
 
 /// What every report names of where it comes from.
-pub const PROVENANCE: [&str; 7] =
-    ["version", "commit", "model", "model_name", "device", "activations", "context"];
+pub const PROVENANCE: [&str; 8] =
+    ["version", "commit", "model", "model_name", "device", "activations", "engine", "context"];
 
 #[test]
 fn tokens_are_the_golden_ones_up_to_the_first_narrow_margin() {

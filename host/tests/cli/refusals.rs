@@ -17,6 +17,7 @@ fn refused_path(path: &str, part: &str) {
         &["generate", "-m", path, "-p", "fn"][..],
         &["perplexity", "-m", path, "--token-ids", arg(&super::golden())],
         &["bench", "-m", path],
+        &["logits", "-m", path, "--prompt-tokens", "1", "-o", "/nonexistent/logits"],
         &["model", "-m", path],
     ] {
         refused(&mut psionic(arguments.iter().copied()), 3, part);
@@ -145,6 +146,10 @@ fn flags_that_do_not_go_together() {
         (&["bench", "-m", model, "-p", "4-1"], "ends before it begins"),
         (&["bench", "-m", model, "-r", "0"], "invalid value '0'"),
         (&["model"], "required arguments were not provided"),
+        (&["kernel", "bench"], "required arguments were not provided"),
+        (&["kernel", "bench", "all", "-b", "0"], "invalid value '0'"),
+        (&["kernel", "bench", "all", "--size", "2b"], "invalid value '2b'"),
+        (&["kernel", "bench", "all", "--json", "-o", "csv"], "cannot be used with"),
         (&["genrate"], "unrecognized subcommand 'genrate'"),
     ] {
         refused(&mut psionic(arguments.iter().copied()), 2, part);

@@ -2,9 +2,9 @@
 
 use crate::kernels::launch;
 use crate::machine;
-use crate::random::Random;
 use cuda_std::launch::LaunchConfig;
 use psionic::device::Device;
+use psionic::random::Random;
 use psionic_kernels::advance;
 use psionic_kernels::argmax::THREADS;
 

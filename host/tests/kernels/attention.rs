@@ -2,12 +2,12 @@
 
 use crate::kernels::{assert_near, bits, launch};
 use crate::machine;
-use crate::random::Random;
-use crate::stored::to_f64;
 use cuda_sim::SimConfig;
 use cuda_std::launch::LaunchConfig;
 use half::f16;
 use psionic::device::Device;
+use psionic::kernel::{bounds, to_f64};
+use psionic::random::Random;
 use psionic_kernels::attention::{self, Shape};
 
 const THETA: f64 = 1e4;
@@ -121,8 +121,7 @@ impl Case {
                 attention::reference_head(&k, &k_norm, eps, THETA, position).iter().enumerate()
             {
                 let new = f64::from(f16::from_bits(found.keys[start + i]));
-                // Half a unit of half precision in the last of 11 bits, half its least number, and what `f32` adds.
-                let bound = expected.abs() * 2f64.powi(-11) + 2f64.powi(-25) + 1e-6;
+                let bound = bounds::attention_key(*expected);
                 assert!(
                     (new - expected).abs() <= bound,
                     "{self:?}, key {kv_head}, {i}: {new}, expected {expected}"
@@ -151,9 +150,7 @@ impl Case {
                 let q = to_f64(&inputs.qkv[head * d..][..d]);
                 let q = attention::reference_head(&q, &q_norm, eps, THETA, self.position as usize);
                 let expected = attention::reference(&q, &keys, &values);
-                // Scores are below 10, and off by the error of the norm, 2^-22, and their own sum's; exponentials by
-                // 2^-22: a weight is off by 3e-6 of itself at most, and the output is a mean of values.
-                let bounds = vec![3e-6 * largest; d];
+                let bounds = vec![bounds::attention(largest); d];
                 assert_near(
                     &found.out[head * d..][..d],
                     &expected,

@@ -1,13 +1,12 @@
 //! Gate, up and SwiGLU in one launch.
 
-use crate::kernels::activations::Activations;
 use crate::kernels::{Uploaded, assert_near, bits, launch};
 use crate::machine;
-use crate::random::Random;
-use crate::stored::{Stored, to_f64};
 use cuda_std::launch::LaunchConfig;
 use psionic::device::Device;
+use psionic::kernel::{Activations, Stored, bounds, to_f64};
 use psionic::quant::QuantType::{self, Q4K, Q6K, Q8_0};
+use psionic::random::Random;
 use psionic_kernels::{activation, gate_up, project, swiglu};
 
 const EPS: f32 = 1e-2;
@@ -46,15 +45,8 @@ fn check(device: &Device, kind: QuantType, (rows, cols): (usize, usize), blocks:
     let (gate, up) = (to_f64(&gate.weights()), to_f64(&up.weights()));
     let (g, u) = (project::reference(&gate, &v.rounded), project::reference(&up, &v.rounded));
     let expected = swiglu::reference(&g, &u);
-    let bounds: Vec<_> = (0..rows)
-        .map(|i| {
-            let error = |matrix: &[f64]| v.bound(&matrix[i * cols..][..cols]);
-            // SiLU's slope is at most 1.1. It is itself off by a few units, its exponential by 1.5 |g|.
-            let silu = expected[i] / u[i];
-            let own = expected[i].abs() * (8.0 + 1.5 * g[i].abs()) * 2f64.powi(-23);
-            1.1 * error(&gate) * (u[i].abs() + error(&up)) + silu.abs() * error(&up) + own
-        })
-        .collect();
+    let rows = gate.chunks(cols).zip(up.chunks(cols)).zip(g.iter().zip(&u));
+    let bounds: Vec<_> = rows.map(|((gate, up), (&g, &u))| bounds::gate_up(&v, (gate, g), (up, u))).collect();
     assert_near(&found, &expected, &bounds, &what);
 }
 

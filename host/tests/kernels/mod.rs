@@ -2,10 +2,10 @@
 //!
 //! On the simulator, or on a GPU with `PSIONIC_TEST_BACKEND=cuda`.
 
-mod activations;
 mod advance;
 mod argmax;
 mod attention;
+mod cases;
 mod gate_up;
 mod pack;
 mod project;
@@ -13,10 +13,10 @@ mod project_f32;
 mod rms_norm;
 mod swiglu;
 
-use crate::stored::Stored;
 use cuda_std::launch::{KernelArgs, LaunchConfig};
 use psionic::decode::pack::{kind, pack, packed_len};
 use psionic::device::{Buffer, Device};
+use psionic::kernel::Stored;
 use psionic_kernels::layout;
 
 /// A packed matrix on the device.

@@ -2,12 +2,12 @@
 
 use crate::kernels::{Uploaded, bits, launch};
 use crate::machine;
-use crate::random::Random;
-use crate::stored::Stored;
 use cuda_std::launch::LaunchConfig;
 use psionic::decode::pack::{pack, packed_len};
 use psionic::device::Device;
+use psionic::kernel::Stored;
 use psionic::quant::QuantType;
+use psionic::random::Random;
 use psionic_kernels::embed;
 
 /// Factors at the ends of what half precision can say: zeros, the least and the largest subnormal, the least normal,

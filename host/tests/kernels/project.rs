@@ -1,13 +1,12 @@
 //! Quantised matrices times a vector in 8-bit codes.
 
-use crate::kernels::activations::Activations;
 use crate::kernels::{Uploaded, assert_near, bits, launch, share};
 use crate::machine;
-use crate::random::Random;
-use crate::stored::{Stored, to_f64};
 use cuda_std::launch::{DevicePtr, LaunchConfig};
 use psionic::device::Device;
+use psionic::kernel::{Activations, Stored, bounds, to_f64};
 use psionic::quant::QuantType::{self, Q4K, Q6K, Q8_0};
+use psionic::random::Random;
 use psionic_kernels::{activation, project};
 
 const EPS: f32 = 1e-2;
@@ -57,16 +56,15 @@ fn check(device: &Device, case: &Case<'_>, random: &mut Random) {
     assert_eq!(bits(&found), bits(&run()), "{what}: the second run is like the first");
 
     let v = Activations::new(&x, case.norm.then_some(&norm[..]), EPS);
-    let (mut rounded, mut exact, mut bounds, mut wide_bounds) = (vec![], vec![], vec![], vec![]);
+    let (mut rounded, mut exact, mut narrow, mut wide) = (vec![], vec![], vec![], vec![]);
     for m in &stored {
         let weights = to_f64(&m.weights());
         rounded.extend(project::reference(&weights, &v.rounded));
         exact.extend(project::reference(&weights, &v.exact));
         for row in weights.chunks(cols) {
-            // One more rounding where the result is added to what was there.
-            let bound = v.bound(row) + if case.add { 1e-6 } else { 0.0 };
-            bounds.push(bound);
-            wide_bounds.push(bound + v.rounding_bound(row));
+            let bound = v.bound(row) + if case.add { bounds::ADDED } else { 0.0 };
+            narrow.push(bound);
+            wide.push(bound + v.rounding_bound(row));
         }
     }
     if case.add {
@@ -75,8 +73,8 @@ fn check(device: &Device, case: &Case<'_>, random: &mut Random) {
             exact[i] += f64::from(*before);
         }
     }
-    assert_near(&found, &rounded, &bounds, &format!("{what}, activations as their codes"));
-    assert_near(&found, &exact, &wide_bounds, &format!("{what}, activations as they are"));
+    assert_near(&found, &rounded, &narrow, &format!("{what}, activations as their codes"));
+    assert_near(&found, &exact, &wide, &format!("{what}, activations as they are"));
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use crate::kernels::{Uploaded, assert_near, bits, launch, share};
 use crate::machine;
-use crate::random::Random;
-use crate::stored::{Stored, to_f64};
 use cuda_std::launch::LaunchConfig;
 use psionic::device::Device;
+use psionic::kernel::{Stored, bounds, to_f64};
 use psionic::quant::QuantType::{self, F16, F32, Q4K, Q6K, Q8_0};
+use psionic::random::Random;
 use psionic_kernels::{project, project_f32};
 
 fn check(
@@ -39,19 +39,17 @@ fn check(
     assert_eq!(bits(&found), bits(&run()), "{what}: the second run is like the first");
 
     let v = to_f64(&x);
-    let (mut expected, mut bounds) = (vec![], vec![]);
+    let (mut expected, mut allowed) = (vec![], vec![]);
     for m in &stored {
         let weights = to_f64(&m.weights());
         expected.extend(project::reference(&weights, &v));
-        // A lane adds up 64 products a chunk, then its chunks, then the lanes are added: at most 80 roundings of
-        // 2^-24 on the way of a product. Their errors walk: 9 of 2^-24, and as much again for a step astray.
-        let bound = |row: &[f64]| 1e-6 * row.iter().zip(&v).map(|(w, x)| (w * x).abs()).sum::<f64>();
-        bounds.extend(weights.chunks(cols).map(|row| bound(row) + if add { 1e-6 } else { 0.0 }));
+        let added = if add { bounds::ADDED } else { 0.0 };
+        allowed.extend(weights.chunks(cols).map(|row| bounds::float_dot(row, &v) + added));
     }
     if add {
         expected.iter_mut().zip(&before).for_each(|(expected, before)| *expected += f64::from(*before));
     }
-    assert_near(&found, &expected, &bounds, &what);
+    assert_near(&found, &expected, &allowed, &what);
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use crate::kernels::{assert_near, launch};
 use crate::machine;
-use crate::random::Random;
-use crate::stored::to_f64;
 use cuda_std::launch::LaunchConfig;
+use psionic::kernel::{bounds, to_f64};
+use psionic::random::Random;
 use psionic_kernels::rms_norm;
 
 fn check(n: usize, threads: u32, eps: f32, size: f32, random: &mut Random) {
@@ -25,10 +25,7 @@ fn check(n: usize, threads: u32, eps: f32, size: f32, random: &mut Random) {
     let found = device.download(&out).unwrap();
     assert_eq!(found[n], f32::MAX, "nothing is written beyond the output");
     let expected = rms_norm::reference(&to_f64(&x), &to_f64(&weight), eps.into());
-    // A thread adds up its squares, then the threads are added, and the root halves the error; the rest is a handful
-    // of roundings.
-    let relative = (n as f64 / f64::from(threads) / 2.0 + 12.0) * 2f64.powi(-24);
-    let bounds: Vec<_> = expected.iter().map(|v| v.abs() * relative).collect();
+    let bounds: Vec<_> = expected.iter().map(|v| bounds::rms_norm(*v, n, threads)).collect();
     assert_near(
         &found[..n],
         &expected,

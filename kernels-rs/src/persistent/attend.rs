@@ -9,8 +9,8 @@ use cuda_std::prelude::*;
 
 use super::block::{Block, sync};
 use super::exchange::{Exchange, Tagged};
-use crate::activation::Vector;
 use super::plan::{CONSUMERS, HEAD, HEADS_TOGETHER, PARTIAL_STRIDE, UNIT, WARPS};
+use crate::activation::Vector;
 
 /// Below every score, and far enough from the end of the range to subtract from.
 const LOWEST: f32 = -1e30;
@@ -127,7 +127,8 @@ unsafe fn prepare(b: &Block<'_>, layer: u32, cache: Cache) {
                     // The softmax is in powers of 2.
                     factor *= core::f32::consts::LOG2_E * float::fast_rsqrt(HEAD as f32);
                 }
-                let (x0, x1, x2, x3) = (x0 * w0 * factor, x1 * w1 * factor, x2 * w2 * factor, x3 * w3 * factor);
+                let (x0, x1, x2, x3) =
+                    (x0 * w0 * factor, x1 * w1 * factor, x2 * w2 * factor, x3 * w3 * factor);
                 low = [x0 * cos0 - x2 * sin0, x1 * cos1 - x3 * sin1];
                 high = [x2 * cos0 + x0 * sin0, x3 * cos1 + x1 * sin1];
             }

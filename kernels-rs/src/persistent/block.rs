@@ -4,11 +4,11 @@ use cuda_std::prelude::*;
 
 use super::Weights;
 use super::attend;
-use super::residual;
 use super::exchange::{Exchange, Sums, Tagged, Watchdog};
 use super::plan::{
     BUNDLE, CONSUMERS, HEAD, Job, PAIR, Phase, Plan, STRIP, Segment, Shared, Stream, WARPS, fixed,
 };
+use super::residual;
 use super::ring::{Consumer, Ring};
 use super::tile::{BLOCK, Code, Q4K, Q6K, Q8_0, Tile};
 use crate::activation::{GROUP, Quantized, Vector};
@@ -86,7 +86,7 @@ impl Chunks {
     unsafe fn get(&self, step: u32) -> Quantized {
         let quads = self.segment.quads();
         // Beyond the row the weights are zeros: any activations do.
-        let block = (step * quads + (self.lane / 4 & (quads - 1))).min(self.segment.blocks - 1);
+        let block = (step * quads + ((self.lane / 4) & (quads - 1))).min(self.segment.blocks - 1);
         // SAFETY: as the caller promises.
         unsafe { self.input.chunk((4 * block + self.lane % 4) as usize) }
     }
@@ -118,9 +118,9 @@ fn to_lanes<const N: usize>(s: &Segment, lane: u32, row: u32, sums: [f32; N], re
     }
     let r = lane.wrapping_sub(row);
     let (set, row_of_set) = (r >> s.together, r & ((1 << s.together) - 1));
-    let from = row_of_set * 2 * widest
+    let from = (row_of_set * 2 * widest)
         | match N {
-            4 => (set & 1) * widest | (set >> 1 & 1) * (widest / 2),
+            4 => ((set & 1) * widest) | (((set >> 1) & 1) * (widest / 2)),
             2 => (set & 1) * widest,
             _ => 0,
         };
@@ -225,8 +225,7 @@ impl Block<'_> {
         unsafe {
             let groups = self.plan.hidden / GROUP as u32;
             let vector = self.next_vector(self.plan.hidden);
-            let codes =
-                residual::codes(&self.exchanges, self.epoch, phase == Phase::GateUp, self.watchdog);
+            let codes = residual::codes(&self.exchanges, self.epoch, phase == Phase::GateUp, self.watchdog);
             residual::collect(codes, groups, self.thread, vector, self.squares());
             sync();
         }
@@ -412,7 +411,8 @@ impl Block<'_> {
     unsafe fn send(&mut self, phase: Phase, job: &Job, row: u32, value: f32) {
         // SAFETY: every row of the plan has a word of its own; the input's norm is complete.
         unsafe {
-            let value = if matches!(phase, Phase::Output | Phase::Down) { value } else { value * self.factor };
+            let value =
+                if matches!(phase, Phase::Output | Phase::Down) { value } else { value * self.factor };
             // Gate and up are neighbouring rows.
             let next = warp::shuffle_xor_f32(warp::ALL, value, 1);
             let i = job.first + self.warp * job.segment.rows + row;

@@ -271,7 +271,9 @@ impl Stream {
     /// The kind of a block's tiles.
     #[inline(always)]
     pub const fn kind(self, phase: Phase, values: bool) -> tile::Code {
-        tile::Code(self.kinds >> (tile::KIND_BITS * Self::field(phase, values)) & ((1 << tile::KIND_BITS) - 1))
+        tile::Code(
+            self.kinds >> (tile::KIND_BITS * Self::field(phase, values)) & ((1 << tile::KIND_BITS) - 1),
+        )
     }
 
     /// Where a block's tiles begin, in bytes.
@@ -483,7 +485,7 @@ impl Plan {
             Phase::KeyValue => (Source::V, group * HEAD + i, block),
             Phase::Output => (Source::O, i, group * self.heads * HEAD / tile::BLOCK as u32 + block),
             Phase::GateUp => {
-                let which = if i % 2 == 0 { Source::Gate } else { Source::Up };
+                let which = if i.is_multiple_of(2) { Source::Gate } else { Source::Up };
                 (which, slice * tile::BLOCK as u32 + i / 2, block)
             }
             Phase::Down => (Source::Down, i, slice + block),

@@ -48,7 +48,7 @@ impl Ring {
     /// The launch must have asked for the plan's shared memory.
     #[inline(always)]
     pub unsafe fn new(plan: &Plan, ring: u32) -> Self {
-                // SAFETY: as the caller promises.
+        // SAFETY: as the caller promises.
         unsafe {
             Self {
                 full: at(fixed::FULL, plan.slots),

@@ -140,7 +140,8 @@ impl Tile for Q4K {
                 sums[1] = dp4a_u32_i32(codes & 0xf0f0_f0f0, x.codes[2 + p].0[w], sums[1]);
             }
         }
-        let scales = [byte(self.scales, 0) * x.scales.0[0], byte(self.scales, 1) * (x.scales.0[1] * (1.0 / 16.0))];
+        let scales =
+            [byte(self.scales, 0) * x.scales.0[0], byte(self.scales, 1) * (x.scales.0[1] * (1.0 / 16.0))];
         let products = scales[1].mul_add(sums[1] as f32, scales[0] * sums[0] as f32);
         let sums = [x.sums.0[0] + x.sums.0[1], x.sums.0[2] + x.sums.0[3]];
         let offsets = byte(self.scales, 3).mul_add(sums[1], byte(self.scales, 2) * sums[0]);

@@ -190,7 +190,7 @@ fn launches_that_no_gpu_can_do() {
         LaunchConfig::new((1, 65_536), 1),
         LaunchConfig::new((u32::MAX, u32::MAX, u32::MAX), (u32::MAX, u32::MAX, u32::MAX)),
         LaunchConfig::new(1, 1).shared_bytes(300 << 10),
-        LaunchConfig::new(5, 1).cooperative(),
+        LaunchConfig::new(9, 1).cooperative(),
     ];
     for config in too_large {
         let kind = refused(config).kind;

@@ -15,6 +15,7 @@
 //! - [`launch`]: launch attributes, cooperative launches and programmatic dependent launch;
 //! - [`module`] and [`function`]: GPU code whose compile errors carry the compiler's log, kernels that keep
 //!   their module loaded, their attributes and occupancy;
+//! - [`cubin`] and [`cache`]: machine code that the driver compiled from PTX, and a folder that keeps it;
 //! - [`graph`]: capture of a stream and the launch of what was captured;
 //! - [`pinned`]: page-locked host memory that the device can address;
 //! - [`sys`]: the raw declarations that `cust::sys` lacks.
@@ -29,9 +30,12 @@
 //! }
 //! ```
 
+pub mod cache;
+pub mod cubin;
 mod error;
 pub mod function;
 pub mod graph;
+mod jit;
 pub mod launch;
 mod loader;
 pub mod module;

@@ -1,17 +1,15 @@
 //! GPU code in the driver.
 
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::CString;
 use std::ptr;
 use std::sync::Arc;
 
-use cust::sys::{CUjit_option, CUmodule, CUresult};
+use cust::sys::{CUmodule, CUresult};
 
-use crate::error::{self, DriverError};
+use crate::error::DriverError;
 use crate::function::Function;
+use crate::jit::ErrorLog;
 use crate::symbols::calls;
-
-/// Room for what the driver's compiler has to say.
-const LOG_BYTES: usize = 16 << 10;
 
 /// GPU code that the driver has loaded into the current context.
 ///
@@ -63,26 +61,14 @@ impl Module {
     /// # Safety
     /// `image` ends with a NUL and is either text or a whole image.
     unsafe fn load(image: &[u8]) -> Result<Self, DriverError> {
-        let mut log = vec![0u8; LOG_BYTES];
-        let mut options =
-            [CUjit_option::CU_JIT_ERROR_LOG_BUFFER, CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES];
-        // This one function takes small values in place of their addresses. One byte of the log is kept from the
-        // driver, so that there always is a NUL.
-        let mut values: [*mut c_void; 2] =
-            [log.as_mut_ptr().cast(), ptr::without_provenance_mut(LOG_BYTES - 1)];
+        let mut log = ErrorLog::new();
+        let (count, options, values) = log.options();
         let mut module: CUmodule = ptr::null_mut();
-        // SAFETY: the caller vouches for the image; the options and their values match in number and kind, and the
-        // log's length is given.
-        let outcome = unsafe {
-            calls::cuModuleLoadDataEx(
-                &mut module,
-                image.as_ptr().cast(),
-                options.len() as u32,
-                options.as_mut_ptr(),
-                values.as_mut_ptr(),
-            )
-        };
-        outcome.check().map_err(|error| with_log(error, &log))?;
+        // SAFETY: the caller vouches for the image; the options and their values match in number and kind, and outlive
+        // the call.
+        let outcome =
+            unsafe { calls::cuModuleLoadDataEx(&mut module, image.as_ptr().cast(), count, options, values) };
+        outcome.check().map_err(|error| log.explain(error))?;
         Ok(Self { loaded: Arc::new(Loaded(module)) })
     }
 
@@ -99,15 +85,4 @@ impl Module {
         outcome.check()?;
         Ok(Function::new(raw, self.clone()))
     }
-}
-
-/// Adds what the driver's compiler wrote to an error of loading.
-fn with_log(error: DriverError, log: &[u8]) -> DriverError {
-    let DriverError::Call { code, .. } = error else { return error };
-    let log = CStr::from_bytes_until_nul(log).map(CStr::to_string_lossy).unwrap_or_default();
-    let log = match log.trim() {
-        "" => "the compiler wrote no log".to_owned(),
-        written => written.to_owned(),
-    };
-    DriverError::Load { code, name: error::name(code), text: error::text(code), log }
 }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
+use cuda_driver::cache::{CodeCache, Origin};
+use cuda_driver::cubin::Cubin;
 use cuda_driver::graph::{Graph, GraphExec};
 use cuda_driver::launch::{LaunchAttributes, launch_kernel};
 use cuda_driver::module::Module;
@@ -74,7 +76,8 @@ fn case() {
         "words" => words(),
         "forward" => forward(),
         "capture" => capture(),
-        "module" => println!("{:?}", Module::from_ptx("nonsense").map(drop)),
+        "module" => module(),
+        "cache" => cache(),
         "pinned" => pinned(),
         "launch" => launch(),
         other => panic!("no case {other}"),
@@ -180,7 +183,7 @@ fn calls_fail_without_a_driver() {
     }
 }
 
-/// The stand-in's count of live captures, graphs and pinned buffers.
+/// The stand-in's count of live captures, graphs, pinned buffers, linkers and modules.
 fn live(which: i32) -> i32 {
     let path = CString::new(std::env::var("PSIONIC_LIBCUDA").expect("set by `play`")).expect("a path");
     // SAFETY: this process already loaded the stand-in, and the function has this type there.
@@ -226,11 +229,126 @@ fn a_capture_ends_whatever_happens() {
     assert_eq!(lines, expected);
 }
 
+fn module() {
+    println!("{:?}", Module::from_ptx("nonsense").map(drop));
+    println!("{:?} {}", Cubin::compile("nonsense").map(drop), live(3));
+    let cubin = Cubin::compile("kernels").expect("compiled");
+    let module = cubin.load().expect("loaded");
+    println!("{} {}", live(3), live(4));
+    drop(module);
+    println!("{}", live(4));
+}
+
 #[test]
 fn refused_code_comes_with_the_compilers_log() {
     let lines = play("module", &FAKE, &[]);
-    assert!(lines[0].starts_with("Err(Load { code: 218, name: \"CUDA_ERROR_INVALID_PTX\""), "{lines:?}");
-    assert!(lines[0].contains("ptxas: 8 bytes of nonsense"), "{lines:?}");
+    for line in &lines[..2] {
+        assert!(line.starts_with("Err(Load { code: 218, name: \"CUDA_ERROR_INVALID_PTX\""), "{lines:?}");
+        assert!(line.contains("ptxas: 8 bytes of nonsense"), "{lines:?}");
+    }
+    assert!(lines[1].ends_with(" 0"), "the linker is gone: {lines:?}");
+    assert_eq!(lines[2..], ["0 1", "0"], "of linkers and modules, the loaded module is left");
+}
+
+/// Loads code as often as `LOADS` says, by as many threads at once, and prints where it came from.
+fn cache() {
+    let driver = status(DriverVersion::CUDA_12_0).expect("the stand-in's version");
+    let setting = |name| std::env::var(name).expect(name);
+    let cache = CodeCache::open(setting("FOLDER")).expect("a folder");
+    let text = setting("TEXT");
+    let origin = Origin { ptx: &text, driver, device: "Stand-in", capability: 90, program: "test 1" };
+    let sources: Vec<String> = std::thread::scope(|scope| {
+        let load = || match cache.load(&origin) {
+            Ok((_module, source)) => format!("{source:?}"),
+            Err(error) => format!("{error:?}"),
+        };
+        let threads: Vec<_> =
+            (0..setting("LOADS").parse().expect("a number")).map(|_| scope.spawn(load)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    println!("{}", sources.join(" "));
+    println!("{} {}", live(3), live(4));
+}
+
+/// Plays a load of `text` with the cache in `folder` and says where the code came from.
+fn load(folder: &Path, text: &str, settings: &[(&str, &str)]) -> String {
+    let own = [("FOLDER", folder.to_str().expect("UTF-8")), ("TEXT", text), ("LOADS", "1")];
+    let mut lines = play("cache", &FAKE, &[&own, settings].concat());
+    assert_eq!(lines[1], "0 0", "nothing is left open");
+    lines.remove(0)
+}
+
+/// The folder's only file.
+fn entry(folder: &Path) -> PathBuf {
+    let files = std::fs::read_dir(folder).expect("a folder").map(|file| file.expect("a file").path());
+    let files: Vec<_> = files.collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    files[0].clone()
+}
+
+#[test]
+fn code_is_compiled_once_for_a_driver() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let load = |text: &str, settings: &[_]| load(&folder.path().join("cache"), text, settings);
+    assert_eq!(load("kernels", &[]), "Compiled");
+    assert_eq!(load("kernels", &[]), "Cache");
+    assert_eq!(load("other kernels", &[]), "Compiled");
+    assert_eq!(load("kernels", &[("FAKE_VERSION", "13000")]), "Compiled");
+    assert_eq!(load("kernels", &[("FAKE_VERSION", "13000")]), "Cache");
+    assert_eq!(load("kernels", &[]), "Cache", "the older driver's is still there");
+    assert!(load("nonsense", &[]).contains("ptxas: 8 bytes of nonsense"));
+    assert!(load("nonsense", &[]).contains("ptxas: 8 bytes of nonsense"), "and nothing was kept");
+}
+
+#[test]
+fn a_damaged_entry_is_replaced() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_eq!(load(folder.path(), "kernels", &[]), "Compiled");
+    let path = entry(folder.path());
+    let whole = std::fs::read(&path).expect("an entry");
+    let mut changed = whole.clone();
+    *changed.last_mut().expect("bytes") ^= 1;
+    for damaged in [&whole[..whole.len() - 1], &whole[..10], &changed, b"", b"something else entirely"] {
+        std::fs::write(&path, damaged).expect("written");
+        assert_eq!(load(folder.path(), "kernels", &[]), "Compiled");
+        assert!(std::fs::read(entry(folder.path())).expect("an entry") == whole, "as before");
+        assert_eq!(load(folder.path(), "kernels", &[]), "Cache");
+    }
+}
+
+#[test]
+fn an_entry_that_the_driver_refuses_is_replaced() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_eq!(load(folder.path(), "kernels", &[("FAKE_STAMP", "1")]), "Compiled");
+    assert_eq!(load(folder.path(), "kernels", &[("FAKE_STAMP", "2")]), "Compiled");
+    assert_eq!(load(folder.path(), "kernels", &[("FAKE_STAMP", "2")]), "Cache");
+    entry(folder.path());
+}
+
+/// Nobody, not even the administrator, can add files to this folder.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_written_is_no_error() {
+    let folder = Path::new("/proc/self");
+    assert!(!CodeCache::open(folder).expect("it can be read").is_writable());
+    assert_eq!(load(folder, "kernels", &[]), "Compiled");
+}
+
+#[test]
+fn many_processes_and_threads_share_a_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let sources = load(folder.path(), "kernels", &[("LOADS", "8")]);
+                let sources: Vec<_> = sources.split(' ').collect();
+                assert_eq!(sources.len(), 8);
+                assert!(sources.iter().all(|source| ["Cache", "Compiled"].contains(source)), "{sources:?}");
+            });
+        }
+    });
+    entry(folder.path());
+    assert_eq!(load(folder.path(), "kernels", &[]), "Cache");
 }
 
 fn pinned() {

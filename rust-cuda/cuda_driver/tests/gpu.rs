@@ -2,6 +2,8 @@
 
 use std::ffi::c_void;
 
+use cuda_driver::cache::{CodeCache, Origin, Source};
+use cuda_driver::cubin::Cubin;
 use cuda_driver::graph::{Graph, GraphExec};
 use cuda_driver::launch::LaunchAttributes;
 use cuda_driver::module::Module;
@@ -105,6 +107,35 @@ fn launches_of_every_kind_and_graphs_add_up() {
     assert_eq!(host, [expected; (BLOCKS * THREADS) as usize]);
 }
 
+/// Runs `add` of a module once on zeroes.
+fn adds(module: &Module) {
+    let stream = Stream::new(StreamFlags::NON_BLOCKING, None).expect("a stream");
+    let counter = DeviceBuffer::from_slice(&[0u32; (BLOCKS * THREADS) as usize]).expect("memory");
+    let function = module.function("add").expect("a kernel");
+    let address = counter.as_device_ptr().as_raw();
+    add(&function, &stream, address, 3, LaunchAttributes::new()).expect("a launch");
+    stream.synchronize().expect("it ran");
+    let mut host = [0u32; (BLOCKS * THREADS) as usize];
+    counter.copy_to(&mut host).expect("a copy");
+    assert_eq!(host, [3; (BLOCKS * THREADS) as usize]);
+}
+
+#[test]
+fn code_from_the_cache_runs() {
+    let Some((device, _context)) = gpu() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = CodeCache::open(folder.path()).expect("a cache");
+    let driver = status(DriverVersion::CUDA_12_0).expect("a driver");
+    let name = device.name().expect("a name");
+    let origin = Origin { ptx: ADD, driver, device: &name, capability: 0, program: "test" };
+    for expected in [Source::Compiled, Source::Cache] {
+        let (module, source) = cache.load(&origin).expect("code");
+        assert_eq!(source, expected);
+        adds(&module);
+    }
+    assert_eq!(cache.usage().expect("a listing").entries, 1);
+}
+
 #[test]
 fn a_spoiled_capture_fails_and_leaves_the_stream_usable() {
     let Some((_, _context)) = gpu() else { return };
@@ -157,8 +188,11 @@ fn attributes_and_occupancy_are_plausible() {
 fn refused_code_says_why() {
     let Some((_, _context)) = gpu() else { return };
     let error = Module::from_ptx(&ADD.replace("add.u32 %r6", "sum.u32 %r6")).expect_err("nonsense");
-    let DriverError::Load { log, .. } = &error else { panic!("{error}") };
-    assert!(log.contains("sum"), "{log}");
+    let compiled = Cubin::compile(&ADD.replace("add.u32 %r6", "sum.u32 %r6")).expect_err("nonsense");
+    for error in [error, compiled] {
+        let DriverError::Load { log, .. } = &error else { panic!("{error}") };
+        assert!(log.contains("sum"), "{log}");
+    }
     let module = Module::from_ptx(ADD).expect("a module");
     assert!(matches!(module.function("sub"), Err(DriverError::NoFunction { name }) if name == "sub"));
     assert!(matches!(module.function("a\0dd"), Err(DriverError::NoFunction { .. })));

@@ -77,6 +77,18 @@ impl Order {
     }
 }
 
+/// The most threads of a block.
+const MOST_THREADS: u32 = 1024;
+
+/// How many blocks of a shape a multiprocessor holds at once.
+pub(crate) fn max_active_blocks(config: &SimConfig, threads: u32, shared_bytes: usize) -> u32 {
+    if threads == 0 || threads > MOST_THREADS {
+        return 0;
+    }
+    let by_memory = config.shared_bytes.checked_div(shared_bytes).unwrap_or(usize::MAX);
+    config.blocks_per_multiprocessor.min(u32::try_from(by_memory).unwrap_or(u32::MAX))
+}
+
 fn check(config: &SimConfig, launch: &Launch<'_>) -> Result<(), FaultKind> {
     let product = |d: [u32; 3]| d.iter().map(|n| u128::from(*n)).product::<u128>();
     let at_most = |what, asked: u128, limit: u64| {
@@ -87,14 +99,15 @@ fn check(config: &SimConfig, launch: &Launch<'_>) -> Result<(), FaultKind> {
     if blocks == 0 || threads == 0 {
         return Err(FaultKind::EmptyLaunch { grid: launch.grid, block: launch.block });
     }
-    at_most("threads in a block:", threads, 1024)?;
+    at_most("threads in a block:", threads, MOST_THREADS.into())?;
     at_most("threads in a block, in z:", launch.block[2].into(), 64)?;
     at_most("bytes of shared memory:", launch.shared_bytes as u128, config.shared_bytes as u64)?;
     at_most("blocks:", blocks, (1 << 31) - 1)?;
     at_most("blocks in y:", launch.grid[1].into(), (1 << 16) - 1)?;
     at_most("blocks in z:", launch.grid[2].into(), (1 << 16) - 1)?;
     if launch.cooperative {
-        let together = u64::from(config.multiprocessors) * u64::from(config.blocks_per_multiprocessor);
+        let each = max_active_blocks(config, threads as u32, launch.shared_bytes);
+        let together = u64::from(config.multiprocessors) * u64::from(each);
         at_most("blocks at the same time:", blocks, together)?;
     }
     Ok(())

@@ -34,13 +34,11 @@ use std::rc::Rc;
 pub struct SimConfig {
     /// Decides the order in which ready threads, warps and blocks run; 0 is the natural order.
     pub seed: u64,
-    /// Multiprocessors: a cooperative grid may have this many blocks times [`blocks_per_multiprocessor`].
-    ///
-    /// [`blocks_per_multiprocessor`]: SimConfig::blocks_per_multiprocessor
+    /// Multiprocessors: a cooperative grid may have as many blocks as all of them hold together.
     pub multiprocessors: u32,
-    /// Blocks of a cooperative grid that fit on a multiprocessor together.
+    /// Blocks that a multiprocessor holds together, if its shared memory is enough for them.
     pub blocks_per_multiprocessor: u32,
-    /// The most shared memory a block may have, in bytes.
+    /// The shared memory of a multiprocessor, all of which a block may have, in bytes.
     pub shared_bytes: usize,
     /// Device memory, in bytes.
     pub memory_bytes: usize,
@@ -51,7 +49,7 @@ impl Default for SimConfig {
         Self {
             seed: 0,
             multiprocessors: 4,
-            blocks_per_multiprocessor: 1,
+            blocks_per_multiprocessor: 2,
             shared_bytes: 227 << 10,
             memory_bytes: 8 << 30,
         }
@@ -76,6 +74,11 @@ impl Simulator {
     /// What this GPU is like.
     pub fn config(&self) -> &SimConfig {
         &self.config
+    }
+
+    /// How many blocks of `threads` threads and `shared_bytes` of dynamic shared memory a multiprocessor holds at once.
+    pub fn max_active_blocks(&self, threads: u32, shared_bytes: u32) -> u32 {
+        grid::max_active_blocks(&self.config, threads, shared_bytes as usize)
     }
 
     /// Takes `bytes` of device memory, 256-byte aligned and filled with a pattern that no kernel wrote.

@@ -24,7 +24,9 @@ pub fn opaque(value: u32) -> u32 {
     {
         let r: u32;
         // SAFETY: a move of registers.
-        unsafe { core::arch::asm!("mov.b32 {}, {};", out(reg32) r, in(reg32) value, options(nomem, nostack)) };
+        unsafe {
+            core::arch::asm!("mov.b32 {}, {};", out(reg32) r, in(reg32) value, options(nomem, nostack))
+        };
         r
     }
     #[cfg(not(target_arch = "nvptx64"))]

@@ -1,12 +1,14 @@
 //! What 8-bit activations stand for, from their documentation alone: 32 share a scale, `max|x| / 127`.
 
-use crate::stored::to_f64;
 use psionic_kernels::rms_norm;
+
+use super::stored::to_f64;
 
 /// Further from the middle between two codes than any rounding of `f32` moves a number: `127 * 8 * 2^-24`.
 const UNDECIDED: f64 = 1e-4;
 
 /// Activations, rounded to their codes.
+#[derive(Debug, Clone)]
 pub struct Activations {
     /// As they were given.
     pub exact: Vec<f64>,
@@ -35,6 +37,11 @@ impl Activations {
             }
         }
         Self { exact, rounded, step, undecided }
+    }
+
+    /// Whether `f32` rounds every one of them as float64 does.
+    pub fn is_decided(&self) -> bool {
+        self.undecided.iter().all(|step| *step == 0.0)
     }
 
     /// How far `f32` may be from the dot product of a row with the rounded activations.

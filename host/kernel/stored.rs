@@ -1,20 +1,29 @@
 //! Random matrices in the formats of a file, made of raw blocks: nothing here quantises.
 
-use crate::random::Random;
 use half::f16;
-use psionic::model::Matrix;
-use psionic::quant::{QuantType, dequantize};
+
+use crate::model::Matrix;
+use crate::quant::{QuantType, dequantize};
+use crate::random::Random;
 
 /// A matrix as it is stored in a file.
+#[derive(Debug, Clone)]
 pub struct Stored {
+    /// Its format.
     pub kind: QuantType,
+    /// Outputs.
     pub rows: usize,
+    /// Inputs: whole blocks of the format.
     pub cols: usize,
+    /// Its rows, one after the other.
     pub data: Vec<u8>,
 }
 
 impl Stored {
     /// Any codes and scales, with factors of either sign that give the weights about the deviation `std`.
+    ///
+    /// # Panics
+    /// When `cols` are not whole blocks of the format.
     pub fn random(kind: QuantType, (rows, cols): (usize, usize), std: f32, random: &mut Random) -> Self {
         let mut data = random.bytes(rows * kind.row_bytes(cols).expect("whole blocks"));
         let mut factor = |std: f32| {
@@ -39,12 +48,22 @@ impl Stored {
         Self { kind, rows, cols, data }
     }
 
+    /// As a model's matrix.
     pub fn view(&self) -> Matrix<'_> {
         Matrix { name: "random", kind: self.kind, rows: self.rows, cols: self.cols, data: &self.data }
     }
 
+    /// All weights, row by row.
     pub fn weights(&self) -> Vec<f32> {
         weights(&self.view())
+    }
+
+    /// The weights of one row.
+    pub fn row(&self, row: usize) -> Vec<f64> {
+        let bytes = self.data.len() / self.rows;
+        let mut weights = vec![0.0; self.cols];
+        dequantize(self.kind, &self.data[row * bytes..][..bytes], &mut weights);
+        to_f64(&weights)
     }
 }
 
@@ -55,6 +74,7 @@ pub fn weights(m: &Matrix<'_>) -> Vec<f32> {
     weights
 }
 
+/// The same numbers, wider.
 pub fn to_f64(values: &[f32]) -> Vec<f64> {
     values.iter().map(|v| f64::from(*v)).collect()
 }

@@ -1,13 +1,16 @@
-//! Seeded random numbers for tests: SplitMix64, whose stream is fixed by its definition.
+//! Seeded random numbers: SplitMix64, whose stream is fixed by its definition, so a seed gives the same everywhere.
 
 /// A stream of random numbers.
+#[derive(Debug, Clone)]
 pub struct Random(u64);
 
 impl Random {
+    /// The stream of a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
+    /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -31,8 +34,18 @@ impl Random {
         (0..12).map(|_| self.signed()).sum::<f32>() / 2.0
     }
 
+    /// Fills `bytes` with random ones.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        for eight in bytes.chunks_mut(8) {
+            eight.copy_from_slice(&self.bits().to_le_bytes()[..eight.len()]);
+        }
+    }
+
+    /// `count` random bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.bits() as u8).collect()
+        let mut bytes = vec![0; count];
+        self.fill(&mut bytes);
+        bytes
     }
 
     /// `count` normal numbers.

@@ -1,0 +1,87 @@
+//! A kernel with a shape, and its inputs on a device.
+
+use std::fmt;
+
+use super::expected::{Mismatch, Outputs};
+use crate::device::{Device, DeviceError};
+use crate::random::Random;
+
+type Prepare = dyn for<'d> Fn(&'d Device, usize, &mut Random) -> Result<Box<dyn Prepared + 'd>, DeviceError>;
+
+/// A kernel with a shape that decoding gives it.
+pub struct Case {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// What the shape is for.
+    pub name: String,
+    /// The shape.
+    pub shape: String,
+    /// Bytes that a launch must move: each input read once, each output written once.
+    pub bytes: u64,
+    prepare: Box<Prepare>,
+}
+
+impl Case {
+    pub(super) fn new(
+        kernel: &'static str,
+        name: impl Into<String>,
+        shape: String,
+        bytes: usize,
+        prepare: impl for<'d> Fn(&'d Device, usize, &mut Random) -> Result<Box<dyn Prepared + 'd>, DeviceError>
+        + 'static,
+    ) -> Self {
+        Self { kernel, name: name.into(), shape, bytes: bytes as u64, prepare: Box::new(prepare) }
+    }
+
+    /// Makes random inputs and brings them to the device `copies` times, each to memory of its own.
+    ///
+    /// # Errors
+    /// When there is too little memory, or the device fails.
+    pub fn prepare<'d>(
+        &self,
+        device: &'d Device,
+        copies: usize,
+        random: &mut Random,
+    ) -> Result<Box<dyn Prepared + 'd>, DeviceError> {
+        (self.prepare)(device, copies, random)
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kernel, self.name)
+    }
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Case").field("name", &self.to_string()).field("shape", &self.shape).finish()
+    }
+}
+
+/// A case's inputs on a device, in several copies. A copy is named by its number.
+pub trait Prepared {
+    /// Makes a copy's outputs what no launch leaves there, and what a launch changes what it was.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn reset(&mut self, copy: usize) -> Result<(), DeviceError>;
+
+    /// Queues a launch, shaped as decoding does, that does not overlap with others.
+    ///
+    /// # Errors
+    /// When it is refused.
+    fn launch(&self, copy: usize) -> Result<(), DeviceError>;
+
+    /// What one launch after a reset has left.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn outputs(&self, copy: usize) -> Result<Outputs, DeviceError>;
+
+    /// Holds what one launch after a reset has left against float64.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn check(&self, copy: usize, found: &Outputs) -> Result<(), Mismatch>;
+}

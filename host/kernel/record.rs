@@ -1,0 +1,93 @@
+//! The record of a case, flat, so that a line of CSV holds it.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::case::Case;
+use super::measure::Measured;
+use super::memory::Ceiling;
+use super::shapes::Shapes;
+use super::spread::Spread;
+use crate::device::{Backend, COMMIT, DeviceInfo};
+
+/// What a case gave. On the simulator times are the host's, and there are no rates.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KernelRecord {
+    /// The commit that was built.
+    pub build_commit: &'static str,
+    /// This program's version.
+    pub version: &'static str,
+    /// The device's kind.
+    pub backend: Backend,
+    /// The device's name.
+    pub device: String,
+    /// The CUDA version that the driver supports.
+    pub driver: Option<String>,
+    /// The PTX that ran, as in `sm_90`.
+    pub ptx: Option<u32>,
+    /// When the measurement ended, in UTC.
+    pub test_time: String,
+    /// The kernel.
+    pub kernel: &'static str,
+    /// What the shape is for.
+    pub case: String,
+    /// The model's size that it is of.
+    pub size: &'static str,
+    /// The shape.
+    pub shape: String,
+    /// Bytes that a launch must move.
+    pub bytes: u64,
+    /// Copies of the inputs that launches take in turns.
+    pub copies: usize,
+    /// Launches of a batch.
+    pub launches: usize,
+    /// The time of a launch.
+    #[serde(flatten)]
+    pub spread: Spread,
+    /// `bytes` over the median, in GB/s.
+    pub gb_per_s: Option<f64>,
+    /// The rate of a copy within the memory in the same run, reading and writing counted, in GB/s.
+    pub copy_gb_per_s: Option<f64>,
+    /// The first as a share of the second, in percent.
+    pub percent_of_copy: Option<f64>,
+    /// The most that the memory can do, in GB/s.
+    pub limit_gb_per_s: Option<f64>,
+    /// Each batch's mean time of a launch.
+    pub samples_ns: Vec<f64>,
+}
+
+impl KernelRecord {
+    /// Puts a result on record.
+    pub fn new(
+        case: &Case,
+        shapes: &Shapes,
+        measured: Measured,
+        ceiling: Option<Ceiling>,
+        device: &DeviceInfo,
+    ) -> Self {
+        let rate = measured.rates(case.bytes).0;
+        Self {
+            build_commit: COMMIT,
+            version: env!("CARGO_PKG_VERSION"),
+            backend: device.backend,
+            device: device.name.clone(),
+            driver: device.driver.clone(),
+            ptx: device.ptx,
+            test_time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            kernel: case.kernel,
+            case: case.name.clone(),
+            size: shapes.size,
+            shape: case.shape.clone(),
+            bytes: case.bytes,
+            copies: measured.copies,
+            launches: measured.launches,
+            spread: measured.spread,
+            gb_per_s: ceiling.map(|_| rate / 1e9),
+            copy_gb_per_s: ceiling.map(|ceiling| ceiling.copy / 1e9),
+            percent_of_copy: ceiling.map(|ceiling| 100.0 * rate / ceiling.copy),
+            limit_gb_per_s: ceiling.map(|ceiling| ceiling.limit / 1e9),
+            samples_ns: measured.samples,
+        }
+    }
+}

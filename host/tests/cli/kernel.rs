@@ -1,0 +1,124 @@
+//! `kernel list` and `kernel bench` on the simulator: what is listed, the shape of results, never a time.
+
+use super::{json, keys, psionic, refused, stdout, text};
+use psionic::kernel::KERNELS;
+use serde_json::Value;
+
+fn bench(more: &[&'static str]) -> std::process::Command {
+    psionic(["kernel", "bench", "--backend", "sim", "-b", "3"].into_iter().chain(more.iter().copied()))
+}
+
+const FIELDS: [&str; 23] = [
+    "build_commit",
+    "version",
+    "backend",
+    "device",
+    "driver",
+    "ptx",
+    "test_time",
+    "kernel",
+    "case",
+    "size",
+    "shape",
+    "bytes",
+    "copies",
+    "launches",
+    "median_ns",
+    "min_ns",
+    "p10_ns",
+    "p90_ns",
+    "gb_per_s",
+    "copy_gb_per_s",
+    "percent_of_copy",
+    "limit_gb_per_s",
+    "samples_ns",
+];
+
+#[test]
+fn every_kernel_is_listed_with_its_parameters_bounds_and_cases() {
+    let listed = json(&mut psionic(["kernel", "list", "--json"]));
+    let listed = listed.as_array().unwrap();
+    let names: Vec<&str> = listed.iter().map(|kernel| kernel["name"].as_str().unwrap()).collect();
+    assert_eq!(names, KERNELS.each_ref().map(|kernel| kernel.name));
+    for kernel in listed {
+        assert_eq!(keys(kernel), ["name", "summary", "launch_bounds", "params", "measured_by", "cases"]);
+        assert!(kernel["cases"].as_array().unwrap().iter().all(|case| case["bytes"].as_u64().unwrap() > 0));
+    }
+    let gate_up = listed.iter().find(|kernel| kernel["name"] == "gate_up").unwrap();
+    assert_eq!(gate_up["launch_bounds"], serde_json::json!({ "threads": 256, "blocks": 2 }));
+    assert_eq!(gate_up["params"][0], serde_json::json!({ "name": "x", "type": "*const f32" }));
+    assert_eq!(gate_up["cases"][0]["shape"], "(6144 Q4_K + 6144 Q4_K) x 2048");
+    let shown = stdout(&mut psionic(["kernel", "list", "--size", "0.6b"]));
+    for kernel in &KERNELS {
+        assert!(shown.contains(&format!("{}: {}", kernel.name, kernel.summary)), "{shown}");
+    }
+    assert!(shown.contains("no case of its own: measured by `psionic bench --profile`"), "{shown}");
+    assert!(shown.contains("project/head") && shown.contains("(151936 Q6_K) x 1024"), "{shown}");
+}
+
+#[test]
+fn every_case_is_verified_and_timed_without_a_rate_that_the_simulator_cannot_have() {
+    let records = json(&mut bench(&["all", "--json"]));
+    let records = records.as_array().unwrap();
+    assert!(records.len() > KERNELS.len());
+    for kernel in KERNELS.iter().filter(|kernel| kernel.measured_by.is_none()) {
+        assert!(records.iter().any(|record| record["kernel"] == kernel.name), "{}", kernel.name);
+    }
+    for record in records {
+        assert_eq!(keys(record), FIELDS);
+        assert_eq!((&record["backend"], &record["size"]), (&"sim".into(), &"tiny".into()));
+        for rate in ["gb_per_s", "copy_gb_per_s", "percent_of_copy", "limit_gb_per_s"] {
+            assert_eq!(record[rate], Value::Null);
+        }
+        let ns = |name: &str| record[name].as_f64().unwrap();
+        assert!(ns("min_ns") <= ns("p10_ns") && ns("p10_ns") <= ns("median_ns"), "{record}");
+        assert!(ns("median_ns") <= ns("p90_ns") && ns("min_ns") > 0.0, "{record}");
+        assert_eq!(record["samples_ns"].as_array().unwrap().len(), 3);
+    }
+}
+
+#[test]
+fn the_table_is_even_and_says_that_it_is_the_simulators() {
+    let shown = stdout(&mut bench(&["swiglu", "project/o", "swiglu/ffn"]));
+    let (table, below) = shown.split_once("\n\n").unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    // The kernel that is named twice is measured once.
+    assert_eq!(lines.len(), 2 + 2, "{shown}");
+    let width = lines[0].chars().count();
+    assert!(lines.iter().all(|line| line.chars().count() == width), "{shown}");
+    assert!(lines[2].starts_with("| swiglu/ffn ") && lines[3].starts_with("| project/o "), "{shown}");
+    assert!(
+        below.starts_with("simulator: times are the host's and say nothing of a GPU\nsize: tiny"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn other_forms_have_the_same_fields() {
+    let csv = stdout(&mut bench(&["argmax", "-o", "csv"]));
+    let header: Vec<&str> = csv.lines().next().unwrap().trim_matches('"').split("\",\"").collect();
+    assert_eq!(header, FIELDS[..FIELDS.len() - 1]);
+    let jsonl = stdout(&mut bench(&["advance", "rms_norm", "-o", "jsonl"]));
+    let kernels: Vec<Value> = jsonl.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&kernels[0]["kernel"], &kernels[1]["kernel"]), (&"advance".into(), &"rms_norm".into()));
+}
+
+#[test]
+fn a_name_that_is_none_is_refused_with_those_that_are() {
+    let known = "embed, project, attention, gate_up, rms_norm, project_f32, swiglu, argmax, advance, decode";
+    refused(&mut psionic(["kernel", "bench", "gemm"]), 2, known);
+    refused(&mut psionic(["kernel", "bench", "all", "gemm"]), 2, "found \"gemm\"");
+    refused(&mut psionic(["kernel", "bench", "decode"]), 2, "`psionic bench --profile` measures");
+    refused(&mut psionic(["kernel", "bench", "project/up"]), 2, "qkv, qkv-q6_k, o, down, down-q6_k, head");
+    // A position of the simulator's shapes is none of the others'.
+    refused(&mut bench(&["attention/p40", "--size", "1.7b"]), 2, "p0, p512, p4096, p32768");
+}
+
+#[test]
+fn without_a_gpu_the_gpu_is_refused_and_the_simulator_mentioned() {
+    refused(&mut psionic(["kernel", "bench", "all", "--backend", "cuda"]), 4, "no NVIDIA driver was found");
+    let output = psionic(["kernel", "bench", "embed", "-b", "1"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).contains("running on the simulator"));
+    assert!(text(&output.stdout).contains("| embed/row "));
+}

@@ -1,0 +1,172 @@
+//! `compare.json`: everything that a comparison found. fixtures/bench/README.md explains each field.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The form of the record. A change that old readers cannot read makes it the next number.
+pub const SCHEMA: u32 = 1;
+
+/// What `nvidia-smi` says of a GPU, under the names that it is asked by.
+pub type GpuState = BTreeMap<String, String>;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Record {
+    pub schema: u32,
+    /// When it began, in UTC.
+    pub date: String,
+    /// The GPU before anything ran; none when both ran on the CPU.
+    pub gpu: Option<GpuState>,
+    pub settings: Settings,
+    /// What came with llama.cpp about its build.
+    pub llama_build: Option<String>,
+    pub models: Vec<ModelRecord>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Settings {
+    /// Tokens that are generated.
+    pub tokens: usize,
+    /// Tokens in the sequence before.
+    pub depths: Vec<usize>,
+    /// Timed repetitions in a turn.
+    pub repetitions: usize,
+    /// How often each program has its turn.
+    pub turns: usize,
+    /// Tokens after which the logits are compared.
+    pub positions: usize,
+    /// What the token ids are drawn from.
+    pub seed: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ModelRecord {
+    /// The file's name.
+    pub file: String,
+    pub sha256: Option<String>,
+    /// Architecture, size and format, in Psionic's words.
+    pub model_type: String,
+    pub vocab: usize,
+    /// Bytes of weights that a token reads.
+    pub bytes_per_token: u64,
+    /// The commit of Psionic that was built.
+    pub psionic_commit: String,
+    /// Where Psionic ran.
+    pub device: Value,
+    /// Psionic's loading, from a file that the page cache has.
+    pub load_seconds: f64,
+    /// In the order of the runs.
+    pub speed: Vec<Speed>,
+    /// One for each depth.
+    pub greedy: Vec<Greedy>,
+    pub numerics: Numerics,
+}
+
+/// What is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Series {
+    /// `psionic bench`: greedy decoding.
+    Psionic,
+    /// llama-bench: feeds tokens and chooses none.
+    LlamaBench,
+    /// llama.cpp's greedy decoding, the token chosen on the host.
+    LlamaGreedyHost,
+    /// The same, chosen on the device.
+    LlamaGreedyDevice,
+}
+
+impl Series {
+    /// For people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Psionic => "Psionic",
+            Self::LlamaBench => "llama-bench",
+            Self::LlamaGreedyHost => "llama.cpp, host chooses",
+            Self::LlamaGreedyDevice => "llama.cpp, device chooses",
+        }
+    }
+}
+
+/// The repetitions of one workload in one turn.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Speed {
+    pub series: Series,
+    /// What llama.cpp's environment had beyond the usual: `NAME=VALUE`.
+    pub environment: Vec<String>,
+    /// From 1.
+    pub turn: usize,
+    pub n_gen: usize,
+    pub n_depth: usize,
+    /// Mean of `samples_ts`.
+    pub avg_ts: f64,
+    /// Their sample standard deviation.
+    pub stddev_ts: f64,
+    /// Tokens per second of each repetition.
+    pub samples_ts: Vec<f64>,
+    pub samples_ns: Vec<u64>,
+    /// The GPU just before.
+    pub gpu: Option<GpuState>,
+    /// The rest of what the program said.
+    pub program: Value,
+}
+
+/// What both chose after the same tokens.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Greedy {
+    pub n_depth: usize,
+    /// Tokens before the first divergence, or all.
+    pub same: usize,
+    pub divergence: Option<Divergence>,
+    pub psionic_ids: Vec<u32>,
+    pub llama_ids: Vec<u32>,
+    /// llama.cpp's best minus its second-best logit, for each of its ids.
+    pub llama_margins: Vec<f64>,
+}
+
+/// Where the two part. Each margin is an engine's own: the logit of its choice minus that of the other's.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Divergence {
+    pub psionic_id: u32,
+    pub llama_id: u32,
+    pub psionic_margin: f64,
+    pub llama_margin: f64,
+    /// How far apart the two engines' logits are there, over the standard deviation of llama.cpp's.
+    pub relative_rms: f64,
+}
+
+/// Logits after the same given tokens.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Numerics {
+    pub token_ids: Vec<u32>,
+    pub pairs: Vec<Pair>,
+}
+
+/// Whose logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    Psionic,
+    /// Psionic with `--activations float`, which is the nearest to exact.
+    PsionicFloat,
+    Llama,
+}
+
+/// How far the logits of `other` are from those of `reference`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Pair {
+    pub reference: Source,
+    pub other: Source,
+    /// Mean of `kl`.
+    pub mean_kl: f64,
+    pub max_kl: f64,
+    /// Root of the mean square of the differences, over the standard deviation of the reference's logits.
+    pub relative_rms: f64,
+    /// Positions with the same best token.
+    pub same_best: usize,
+    /// The largest margin between the reference's two best logits where the best token is another.
+    pub widest_lost_margin: Option<f64>,
+    /// KL(reference ‖ other) at each position, in nats.
+    pub kl: Vec<f64>,
+}
