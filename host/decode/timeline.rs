@@ -28,7 +28,7 @@ impl Timeline {
 pub struct Step {
     /// The layer; none for what comes after the layers.
     pub layer: Option<usize>,
-    /// What it computes: `query`, `key and value`, `attention`, `output`, `gate and up`, `down`, `head` or `choice`.
+    /// What it computes: `heads` (queries, key and value), `attention`, `output`, `gate and up`, `down`, `logits` or `choice`.
     ///
     /// `attention` lasts from when a block has sent its keys and values until the heads that it projects are there: the
     /// exchanges before and after it are in it.

@@ -6,7 +6,7 @@ use cuda_std::launch::LaunchConfig;
 use psionic_kernels::persistent::plan::{
     self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, PAIR, Phase, Plan, Stream, WARPS,
 };
-use psionic_kernels::persistent::residual::GROUP_WORDS;
+use psionic_kernels::persistent::residual;
 use psionic_kernels::persistent::tile::BLOCK;
 use psionic_kernels::persistent::{
     Exchange, Exchanges, MAX_CONTRIBUTIONS, Profile, Tokens, Weights, decode, profile_phases,
@@ -28,7 +28,7 @@ const NEEDED_PTX: u32 = 90;
 const IN_FLIGHT: u32 = 2;
 
 /// Positions below which another block of a group is not worth its share of the exchange.
-const SHORTEST_SPLIT: u32 = 128;
+const SHORTEST_SPLIT: u32 = 64;
 
 /// The last epoch: an epoch has two tags, of 32 bits.
 const LAST_EPOCH: u32 = u32::MAX / 2;
@@ -79,6 +79,9 @@ pub fn plan(
         let found = format!("this model has {} and {}", config.kv_heads, config.layers);
         return unsupported("at most 15 KV heads and 128 layers", found);
     }
+    if let Some(layer) = model.layers.iter().position(|layer| layer.q.kind != layer.k.kind) {
+        return unsupported("queries and keys of one format", format!("those of layer {layer} differ"));
+    }
     if let Some(layer) = model.layers.iter().position(|layer| layer.gate.kind != layer.up.kind) {
         return unsupported("gate and up of one format", format!("those of layer {layer} differ"));
     }
@@ -90,9 +93,10 @@ pub fn plan(
         let found = format!("this GPU has {} for {}", info.multiprocessors, config.kv_heads);
         return unsupported("two multiprocessors for each KV head", found);
     }
-    let of = |blocks| Plan {
+    let of = |blocks, key_blocks| Plan {
         groups: config.kv_heads as u32,
         blocks,
+        key_blocks,
         layers: config.layers as u32,
         hidden: hidden as u32,
         heads: heads as u32,
@@ -102,24 +106,20 @@ pub fn plan(
         eps: config.rms_eps,
         slots: 0,
         slot_bytes: PAIR * WARPS * streams(model).map(|matrices| matrices.largest_tile()).max().unwrap_or(0),
-        in_flight: std::env::var("PSIONIC_IN_FLIGHT").ok().and_then(|v| v.parse().ok()).unwrap_or(IN_FLIGHT),
-        shortest_split: std::env::var("PSIONIC_SPLIT")
-            .ok()
-            .and_then(|v| v.parse().ok())
-            .unwrap_or(SHORTEST_SPLIT),
+        in_flight: IN_FLIGHT,
+        shortest_split: SHORTEST_SPLIT,
     };
-    // More blocks than shorten the work of one only wait for each other.
+    // More blocks than shorten the work of the one with the most only wait for each other.
     let tiles = |plan: &Plan| {
-        let of = |phase| plan.segment(phase, plan.groups - 1).tiles();
-        plan.layers * Phase::ALL[..5].iter().map(|phase| of(*phase)).sum::<u32>() + of(Phase::Head)
+        let most = |phase: Phase| {
+            let ranks =
+                [0, plan.blocks - 1].map(|rank| plan.job(phase, plan.groups - 1, rank).segment.tiles());
+            ranks[0].max(ranks[1])
+        };
+        plan.layers * Phase::ALL[..4].iter().map(|phase| most(*phase)).sum::<u32>() + most(Phase::Logits)
     };
-    let mut best = of(2);
-    for blocks in 3..=most {
-        let plan = of(blocks);
-        if tiles(&plan) < tiles(&best) {
-            best = plan;
-        }
-    }
+    let plans = (2..=most).flat_map(|blocks| (1..blocks).map(move |key_blocks| of(blocks, key_blocks)));
+    let mut best = plans.min_by_key(tiles).unwrap_or_else(|| of(2, 1));
     let room = info.shared_bytes.saturating_sub(best.shared().ring);
     best.slots = (room / best.slot_bytes).min(MAX_SLOTS);
     if best.slots < 4 {
@@ -180,7 +180,7 @@ impl Words {
             blocks * plan.partial_words(),
             plan.groups * plan.largest_slice() * BLOCK as u32,
             blocks * 2,
-            plan.hidden / 32 * GROUP_WORDS,
+            residual::words(plan.hidden / 32),
             2 * plan.hidden,
         ]
         .map(|len| len as usize)
@@ -373,12 +373,11 @@ impl Engine for Persistent {
         };
         let mut steps = Vec::with_capacity(phases + plan.layers as usize);
         for index in 0..phases {
-            let layer = Some(index / 5).filter(|layer| *layer < plan.layers as usize);
-            let (phase, name) = match (layer, index % 5) {
-                (Some(_), i) => {
-                    (Some(Phase::ALL[i]), ["query", "key and value", "output", "gate and up", "down"][i])
-                }
-                (None, 0) => (Some(Phase::Head), "head"),
+            let of_layer = Phase::OF_LAYER as usize;
+            let layer = Some(index / of_layer).filter(|layer| *layer < plan.layers as usize);
+            let (phase, name) = match (layer, index % of_layer) {
+                (Some(_), i) => (Some(Phase::ALL[i]), ["heads", "output", "gate and up", "down"][i]),
+                (None, 0) => (Some(Phase::Logits), "logits"),
                 (None, _) => (None, "choice"),
             };
             if phase == Some(Phase::Output) {
@@ -409,8 +408,8 @@ fn stream_bytes(plan: &Plan, kinds: u32, phase: Phase) -> u64 {
     let stream = Stream { kinds, start: 0, stride: 0 };
     let blocks = (0..plan.groups).flat_map(|group| (0..plan.blocks).map(move |rank| (group, rank)));
     let bytes = |(group, rank)| {
-        let tile = stream.kind(phase, rank >= plan.key_blocks()).bytes();
-        u64::from(plan.segment(phase, group).tiles() * WARPS * tile)
+        let tile = stream.kind(phase, rank >= plan.key_blocks).bytes();
+        u64::from(plan.job(phase, group, rank).segment.tiles() * WARPS * tile)
     };
     blocks.map(bytes).sum()
 }

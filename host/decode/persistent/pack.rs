@@ -21,8 +21,8 @@ pub enum Matrices<'m, 'a> {
 impl<'a> Matrices<'_, 'a> {
     fn phases(&self) -> &'static [Phase] {
         match self {
-            Self::Layer(_) => &Phase::ALL[..5],
-            Self::Head(_) => &Phase::ALL[5..],
+            Self::Layer(_) => &Phase::ALL[..4],
+            Self::Head(_) => &Phase::ALL[4..],
         }
     }
 
@@ -42,13 +42,12 @@ impl<'a> Matrices<'_, 'a> {
     /// The kind of the tiles of a phase; `values` as for [`Stream::field`].
     fn kind(&self, phase: Phase, values: bool) -> Kind {
         let source = match phase {
-            Phase::Query => Source::Q,
-            Phase::KeyValue if values => Source::V,
-            Phase::KeyValue => Source::K,
+            Phase::Heads if values => Source::V,
+            Phase::Heads => Source::Q,
             Phase::Output => Source::O,
             Phase::GateUp => Source::Gate,
             Phase::Down => Source::Down,
-            Phase::Head => Source::Head,
+            Phase::Logits => Source::Head,
         };
         kind(self.get(source).kind)
     }
@@ -84,8 +83,8 @@ impl<'a> Matrices<'_, 'a> {
     fn block_bytes(&self, plan: &Plan, block: u32) -> usize {
         let (group, rank) = (block / plan.blocks, block % plan.blocks);
         let bytes = |phase: &Phase| {
-            let tile = tile_bytes(self.kind(*phase, rank >= plan.key_blocks()));
-            (plan.segment(*phase, group).tiles() * WARPS * tile) as usize
+            let tile = tile_bytes(self.kind(*phase, rank >= plan.key_blocks));
+            (plan.job(*phase, group, rank).segment.tiles() * WARPS * tile) as usize
         };
         self.phases().iter().map(bytes).sum()
     }
@@ -102,9 +101,9 @@ impl<'a> Matrices<'_, 'a> {
         let (group, rank) = (block / plan.blocks, block % plan.blocks);
         let mut rest = out;
         for phase in self.phases() {
-            let kind = self.kind(*phase, rank >= plan.key_blocks());
+            let kind = self.kind(*phase, rank >= plan.key_blocks);
             let bytes = tile_bytes(kind) as usize;
-            for (first, sets, step) in plan.segment(*phase, group).order() {
+            for (first, sets, step) in plan.job(*phase, group, rank).segment.order() {
                 for (warp, set) in
                     (0..WARPS).flat_map(|warp| (first..first + sets).map(move |set| (warp, set)))
                 {

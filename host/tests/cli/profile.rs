@@ -13,8 +13,7 @@ fn profile(more: &[&str]) -> Command {
     command
 }
 
-const PHASES: [&str; 8] =
-    ["query", "key and value", "attention", "output", "gate and up", "down", "head", "choice"];
+const PHASES: [&str; 7] = ["heads", "attention", "output", "gate and up", "down", "logits", "choice"];
 
 const LAYERS: u64 = 4;
 
@@ -67,7 +66,7 @@ fn check(record: &Value, depth: u64, samples: usize) {
     assert!((sum("percent_of_token") - 100.0).abs() < 1e-9, "{record}");
     assert_eq!(sum("bytes"), number(&record["bytes"]));
     for (phase, name) in phases.iter().zip(PHASES) {
-        assert_eq!(phase["steps"], if matches!(name, "head" | "choice") { 1 } else { LAYERS }, "{name}");
+        assert_eq!(phase["steps"], if matches!(name, "logits" | "choice") { 1 } else { LAYERS }, "{name}");
         let steps = number(&phase["steps"]) * (number(&phase["work_ns"]) + number(&phase["waiting_ns"]));
         assert!((steps - number(&phase["token_ns"])).abs() <= 1e-9 * steps, "{name}");
         assert_eq!(phase["bytes"] == 0, name == "choice", "{name}");
@@ -184,7 +183,7 @@ fn the_trace_has_an_event_for_each_step_of_each_block() {
     for block in 0..4 {
         let events: Vec<&Value> = of("X").filter(|event| event["tid"] == block).collect();
         assert_eq!(events.len(), steps);
-        assert_eq!((&events[0]["name"], &events[0]["args"]["layer"]), (&"query".into(), &0.into()));
+        assert_eq!((&events[0]["name"], &events[0]["args"]["layer"]), (&"heads".into(), &0.into()));
         assert_eq!(
             (&events[steps - 1]["name"], &events[steps - 1]["args"]["layer"]),
             (&"choice".into(), &Value::Null)

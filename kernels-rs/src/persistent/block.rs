@@ -13,7 +13,6 @@ use super::ring::{Consumer, Ring};
 use super::tile::{BLOCK, Code, Q4K, Q6K, Q8_0, Tile};
 use crate::activation::{GROUP, Quantized, Vector};
 use crate::argmax::Best;
-use crate::swiglu::silu;
 
 /// The barrier of the threads that multiply.
 const BARRIER: u32 = 1;
@@ -62,12 +61,18 @@ pub struct Exchanges {
     pub hidden: *mut u64,
     /// `u64`, tagged: two for each block.
     pub best: *mut u64,
-    /// `u64`, tagged: [`GROUP_WORDS`](super::residual::GROUP_WORDS) for each 32 elements of the residual stream.
+    /// `u64`, tagged: [`words`](super::residual::words) for the residual stream's groups of 32 elements.
     pub residual: *mut u64,
     /// `u64`, zero when the launch begins: the residual stream's elements, for the output projection.
     pub output: *mut u64,
     /// `u64`, zero when the launch begins: the same for the down projection.
     pub down: *mut u64,
+}
+
+/// `x / (1 + e^-x)`, without the subroutine that a division to the last bit takes.
+#[inline(always)]
+fn fast_silu(x: f32) -> f32 {
+    x * float::fast_reciprocal(1.0 + float::fast_exp(-x))
 }
 
 /// The input, as a lane needs it for the tiles of a segment.
@@ -235,7 +240,7 @@ impl Block<'_> {
     #[inline(always)]
     unsafe fn squares(&self) -> shared::Slice<f32> {
         // SAFETY: the launch has the plan's shared memory.
-        unsafe { self.at(self.shared.squares, self.plan.hidden / GROUP as u32) }
+        unsafe { self.at(self.shared.squares, (self.plan.hidden / GROUP as u32).next_multiple_of(2)) }
     }
 
     /// The common factor of the normalised input: `1 / sqrt(mean(x^2) + eps)`.
@@ -292,9 +297,9 @@ impl Block<'_> {
         // SAFETY: the tables are complete; the input is complete and as wide as the rows; the ring has these tiles next.
         unsafe {
             let job = job(phase);
-            let code = Stream::of(layer).kind(phase, self.rank >= self.plan.key_blocks());
+            let code = Stream::of(layer).kind(phase, self.rank >= self.plan.key_blocks);
             let input = self.vector(job.segment.blocks * BLOCK as u32);
-            if matches!(phase, Phase::Query | Phase::GateUp | Phase::Head) {
+            if matches!(phase, Phase::Heads | Phase::GateUp | Phase::Logits) {
                 self.factor = self.factor();
             }
             // As many sets as make a result for each lane.
@@ -420,11 +425,9 @@ impl Block<'_> {
                 return;
             }
             match phase {
-                Phase::Query => self.head_words().set(i as usize, value.to_bits()),
-                Phase::KeyValue => {
-                    let values = self.rank >= self.plan.key_blocks();
-                    let head = self.plan.heads + u32::from(values);
-                    self.head_words().set((head * HEAD + i) as usize, value.to_bits());
+                Phase::Heads => {
+                    let first = if self.rank >= self.plan.key_blocks { self.plan.heads + 1 } else { 0 };
+                    self.head_words().set((first * HEAD + i) as usize, value.to_bits());
                 }
                 Phase::Output | Phase::Down => {
                     let down = phase == Phase::Down;
@@ -433,10 +436,10 @@ impl Block<'_> {
                 }
                 Phase::GateUp => {
                     if i.is_multiple_of(2) {
-                        self.hidden_words().set((i / 2) as usize, (silu(value) * next).to_bits());
+                        self.hidden_words().set((i / 2) as usize, (fast_silu(value) * next).to_bits());
                     }
                 }
-                Phase::Head => {
+                Phase::Logits => {
                     global::store(self.logits.add(i as usize), value);
                     self.best = self.best.or(Best { value, index: i });
                 }

@@ -78,7 +78,7 @@ pub struct Profile {
 
 /// Phases of a token that a profile has times of.
 pub const fn profile_phases(layers: u32) -> u32 {
-    5 * layers + 2
+    Phase::OF_LAYER * layers + 2
 }
 
 /// Runs tokens, and writes the logits after each whose successor is not known, and the best as that successor.
@@ -111,12 +111,12 @@ pub unsafe fn decode(
         }
         let (group, rank) = (block / plan.blocks, block % plan.blocks);
         let jobs = at::<U32x4>(fixed::JOBS, Phase::ALL.len() as u32);
-        let mut phase = Phase::Query;
+        let mut phase = Phase::Heads;
         loop {
             if thread == 32 * phase as u32 {
                 jobs.set(phase as usize, U32x4(plan.job(phase, group, rank).pack()));
             }
-            if phase == Phase::Head {
+            if phase == Phase::Logits {
                 break;
             }
             phase = phase.next();
@@ -187,27 +187,26 @@ unsafe fn run(b: &mut Block<'_>, head: bool, times: *mut u64) -> u32 {
     }
     // SAFETY: as for the kernel.
     unsafe {
-        let (mut layer, mut phase) = (0, Phase::Query);
+        let (mut layer, mut phase) = (0, Phase::Heads);
         b.epoch += 1;
         loop {
             b.refresh();
             match phase {
-                Phase::Query | Phase::GateUp | Phase::Head => b.normalise(phase),
-                Phase::KeyValue => {}
+                Phase::Heads | Phase::GateUp | Phase::Logits => b.normalise(phase),
                 Phase::Output => b.attend(layer),
                 Phase::Down => b.gather_hidden(),
             }
             clock.tick(b.thread);
-            if phase != Phase::Head || head {
+            if phase != Phase::Logits || head {
                 b.multiply(layer, phase);
             }
             clock.tick(b.thread);
-            if phase == Phase::Head {
+            if phase == Phase::Logits {
                 break;
             }
             if phase == Phase::Down {
                 layer += 1;
-                phase = if layer < plan.layers { Phase::Query } else { Phase::Head };
+                phase = if layer < plan.layers { Phase::Heads } else { Phase::Logits };
                 // The head's exchange is of an epoch of its own.
                 b.epoch += 1;
             } else {
@@ -248,25 +247,25 @@ impl Clock {
 unsafe fn produce(plan: &Plan, weights: &Weights, tokens: &Tokens, ring: Ring, block: u32, rank: u32) {
     // SAFETY: as for the kernel.
     unsafe {
-        let values = rank >= plan.key_blocks();
+        let values = rank >= plan.key_blocks;
         let mut producer = Producer::new(ring);
         let mut token = 0;
         while token < tokens.count {
             let head = tokens.start + token + 1 >= tokens.known;
-            let (mut layer, mut phase) = (0, Phase::Query);
+            let (mut layer, mut phase) = (0, Phase::Heads);
             let mut stream = Stream::load(weights.streams, layer);
             producer.seek(weights.tiles.add(stream.start_of(block)));
-            while phase != Phase::Head || head {
+            while phase != Phase::Logits || head {
                 let [pairs, singles] = job(phase).segment.slots();
                 let bytes = stream.kind(phase, values).bytes() * WARPS;
                 producer.ask(pairs, bytes * PAIR);
                 producer.ask(singles, bytes);
                 match phase {
-                    Phase::Head => break,
-                    Phase::Down if layer + 1 < plan.layers => phase = Phase::Query,
+                    Phase::Logits => break,
+                    Phase::Down if layer + 1 < plan.layers => phase = Phase::Heads,
                     _ => phase = phase.next(),
                 }
-                if matches!(phase, Phase::Query | Phase::Head) {
+                if matches!(phase, Phase::Heads | Phase::Logits) {
                     layer += 1;
                     // Not from the table in shared memory: ptxas (13.0 and 13.5) adds 32 bytes to its address here.
                     stream = Stream::load(weights.streams, layer);

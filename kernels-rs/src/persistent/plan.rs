@@ -50,34 +50,33 @@ pub const UNIT: u32 = 4;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Phase {
-    /// The group's queries.
-    Query = 0,
-    /// The group's key, and in the other half of its blocks its value.
-    KeyValue = 1,
+    /// The group's queries and its key, and in the last of its blocks its value.
+    Heads = 0,
     /// The group's columns of the output projection, all rows.
-    Output = 2,
+    Output = 1,
     /// The group's gate and up, row by row in turn.
-    GateUp = 3,
+    GateUp = 2,
     /// The group's columns of the down projection, all rows.
-    Down = 4,
+    Down = 3,
     /// The logits.
-    Head = 5,
+    Logits = 4,
 }
 
 impl Phase {
-    /// All of them: a layer's, and the head.
-    pub const ALL: [Self; 6] =
-        [Self::Query, Self::KeyValue, Self::Output, Self::GateUp, Self::Down, Self::Head];
+    /// All of them: a layer's, and the logits.
+    pub const ALL: [Self; 5] = [Self::Heads, Self::Output, Self::GateUp, Self::Down, Self::Logits];
+
+    /// Those of a layer.
+    pub const OF_LAYER: u32 = 4;
 
     /// The phase after this one in a layer.
     #[inline(always)]
     pub const fn next(self) -> Self {
         match self {
-            Self::Query => Self::KeyValue,
-            Self::KeyValue => Self::Output,
+            Self::Heads => Self::Output,
             Self::Output => Self::GateUp,
             Self::GateUp => Self::Down,
-            Self::Down | Self::Head => Self::Head,
+            Self::Down | Self::Logits => Self::Logits,
         }
     }
 }
@@ -90,6 +89,8 @@ pub struct Plan {
     pub groups: u32,
     /// Blocks of a group; block `b` is number `b % blocks` of group `b / blocks`.
     pub blocks: u32,
+    /// Blocks of a group that compute its queries and its key; the others compute its value.
+    pub key_blocks: u32,
     /// Layers.
     pub layers: u32,
     /// Elements of the residual stream.
@@ -223,7 +224,7 @@ impl Job {
 /// The tiles of a layer, or of the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {
-    /// The tiles' kinds, [`tile::KIND_BITS`] each: q, k, v, o, gate and up, down; or the head's.
+    /// The tiles' kinds, [`tile::KIND_BITS`] each: queries and key, value, output, gate and up, down; or the logits'.
     pub kinds: u32,
     /// Where the first block's begin, in units of 16 bytes.
     pub start: u32,
@@ -237,15 +238,15 @@ impl Stream {
     #[inline(always)]
     pub const fn field(phase: Phase, values: bool) -> u32 {
         match phase {
-            Phase::Query | Phase::Head => 0,
-            Phase::KeyValue => 1 + values as u32,
-            Phase::Output => 3,
-            Phase::GateUp => 4,
-            Phase::Down => 5,
+            Phase::Heads => values as u32,
+            Phase::Output => 2,
+            Phase::GateUp => 3,
+            Phase::Down => 4,
+            Phase::Logits => 0,
         }
     }
 
-    /// The stream of a layer, or of the head behind the last, from the table in shared memory.
+    /// The stream of a layer, or of the logits behind the last, from the table in shared memory.
     ///
     /// # Safety
     /// The table must be complete.
@@ -257,7 +258,7 @@ impl Stream {
         Self { kinds, start, stride }
     }
 
-    /// The stream of a layer, or of the head behind the last, from the table in global memory.
+    /// The stream of a layer, or of the logits behind the last, from the table in global memory.
     ///
     /// # Safety
     /// The table must have it.
@@ -356,44 +357,27 @@ impl Plan {
         self.blocks * WARPS
     }
 
-    /// Blocks of a group that compute its key; the others compute its value.
-    #[inline(always)]
-    pub const fn key_blocks(&self) -> u32 {
-        self.blocks / 2
-    }
-
-    /// What the warps of a group do in a phase.
-    #[inline(always)]
-    pub const fn segment(&self, phase: Phase, group: u32) -> Segment {
-        let hidden = self.hidden / tile::BLOCK as u32;
-        match phase {
-            Phase::Query => Segment::of((self.heads * HEAD).div_ceil(self.warps()), hidden),
-            Phase::KeyValue => Segment::of(HEAD.div_ceil(self.key_blocks() * WARPS), hidden),
-            Phase::Output => {
-                Segment::of(self.hidden.div_ceil(self.warps()), self.heads * HEAD / tile::BLOCK as u32)
-            }
-            Phase::GateUp => {
-                let elements = self.slice(group).0 * tile::BLOCK as u32;
-                Segment::of(2 * elements.div_ceil(self.warps()), hidden)
-            }
-            Phase::Down => Segment::of(self.hidden.div_ceil(self.warps()), self.slice(group).0),
-            Phase::Head => Segment::of(self.vocab.div_ceil(self.groups * self.warps()), hidden),
-        }
-    }
-
     /// What a block of a group does in a phase.
     #[inline(always)]
     pub const fn job(&self, phase: Phase, group: u32, rank: u32) -> Job {
-        let segment = self.segment(phase, group);
-        let (block, limit) = match phase {
-            Phase::Query => (rank, self.heads * HEAD),
-            Phase::KeyValue if rank < self.key_blocks() => (rank, HEAD),
-            Phase::KeyValue => (rank - self.key_blocks(), HEAD),
-            Phase::Output | Phase::Down => (rank, self.hidden),
-            Phase::GateUp => (rank, 2 * self.slice(group).0 * tile::BLOCK as u32),
-            Phase::Head => (group * self.blocks + rank, self.vocab),
+        let hidden = self.hidden / tile::BLOCK as u32;
+        // The matrix's rows, the warps that share them, this block among theirs, and the blocks of a row.
+        let (limit, warps, block, blocks) = match phase {
+            Phase::Heads if rank < self.key_blocks => {
+                ((self.heads + 1) * HEAD, self.key_blocks * WARPS, rank, hidden)
+            }
+            Phase::Heads => (HEAD, (self.blocks - self.key_blocks) * WARPS, rank - self.key_blocks, hidden),
+            Phase::Output => (self.hidden, self.warps(), rank, self.heads * HEAD / tile::BLOCK as u32),
+            // Gate and up of an element are a warp's.
+            Phase::GateUp => (2 * self.slice(group).0 * tile::BLOCK as u32, self.warps(), rank, hidden),
+            Phase::Down => (self.hidden, self.warps(), rank, self.slice(group).0),
+            Phase::Logits => (self.vocab, self.groups * self.warps(), group * self.blocks + rank, hidden),
         };
-        Job { segment, first: block * WARPS * segment.rows, limit }
+        let rows = match phase {
+            Phase::GateUp => 2 * (limit / 2).div_ceil(warps),
+            _ => limit.div_ceil(warps),
+        };
+        Job { segment: Segment::of(rows, blocks), first: block * WARPS * rows, limit }
     }
 
     /// Words of a group's queries, key and value.
@@ -480,16 +464,18 @@ impl Plan {
         }
         let (_, slice) = self.slice(group);
         Some(match phase {
-            Phase::Query => (Source::Q, group * self.heads * HEAD + i, block),
-            Phase::KeyValue if rank < self.key_blocks() => (Source::K, group * HEAD + i, block),
-            Phase::KeyValue => (Source::V, group * HEAD + i, block),
+            Phase::Heads if rank >= self.key_blocks => (Source::V, group * HEAD + i, block),
+            Phase::Heads if i >= self.heads * HEAD => {
+                (Source::K, group * HEAD + i - self.heads * HEAD, block)
+            }
+            Phase::Heads => (Source::Q, group * self.heads * HEAD + i, block),
             Phase::Output => (Source::O, i, group * self.heads * HEAD / tile::BLOCK as u32 + block),
             Phase::GateUp => {
                 let which = if i.is_multiple_of(2) { Source::Gate } else { Source::Up };
                 (which, slice * tile::BLOCK as u32 + i / 2, block)
             }
             Phase::Down => (Source::Down, i, slice + block),
-            Phase::Head => (Source::Head, i, block),
+            Phase::Logits => (Source::Head, i, block),
         })
     }
 }

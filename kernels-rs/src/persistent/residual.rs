@@ -14,33 +14,47 @@ use crate::activation::{GROUP, GroupCodes, Vector};
 use crate::argmax::Best;
 use crate::layout::{CHUNK, Kind, Matrix};
 
-/// Words of a group of 32 elements: 8 of codes, the scale, the sums of the sixteens' codes, the sum of squares, and one
-/// that makes pairs.
-pub const GROUP_WORDS: u32 = 12;
+/// Words of codes of a group of 32 elements.
+const CODE_WORDS: u32 = 8;
 
-/// Pairs of words of a group.
-const PAIRS: u32 = GROUP_WORDS / 2;
+/// Words for `groups` groups: their codes; then the scale and the sums of the sixteens' codes of each; then the sum of
+/// squares of each, to a whole pair.
+pub const fn words(groups: u32) -> u32 {
+    squares_at(groups) + groups.next_multiple_of(2)
+}
+
+/// Where the scales begin.
+const fn scales_at(groups: u32) -> u32 {
+    groups * CODE_WORDS
+}
+
+/// Where the sums of squares begin.
+const fn squares_at(groups: u32) -> u32 {
+    scales_at(groups) + 2 * groups
+}
 
 /// Gives a group's elements to all blocks, in codes: a lane has element `value`, and `square` to the sum of squares.
 ///
 /// # Safety
 /// All lanes must call it, and the words must have the group.
 #[inline(always)]
-unsafe fn publish(words: Tagged, group: u32, lane: u32, value: f32, square: f32) {
+unsafe fn publish(words: Tagged, (group, groups): (u32, u32), lane: u32, value: f32, square: f32) {
     // SAFETY: as the caller promises.
     let GroupCodes { word, scale, sums } = unsafe { GroupCodes::of(lane, value) };
     let squares = warp::sum_f32(square);
     // Lanes 1 to 3 and 5 have no word of codes to write.
-    let (index, value) = match lane {
-        1 => (8, scale.to_bits()),
-        2 => (9, (sums[0] as u32 & 0xffff) | (sums[1] as u32) << 16),
-        3 => (10, squares.to_bits()),
-        5 => (11, 0),
-        _ => (lane / 4, word),
+    let (place, value) = match lane {
+        1 => (scales_at(groups) + 2 * group, scale.to_bits()),
+        2 => (scales_at(groups) + 2 * group + 1, (sums[0] as u32 & 0xffff) | (sums[1] as u32) << 16),
+        3 => (squares_at(groups) + group, squares.to_bits()),
+        // Makes the last pair whole.
+        5 => (squares_at(groups) + groups, 0),
+        _ => (group * CODE_WORDS + lane / 4, word),
     };
-    if lane.is_multiple_of(4) || lane < 4 || lane == 5 {
+    let last_of_odd = lane == 5 && !groups.is_multiple_of(2) && group + 1 == groups;
+    if lane.is_multiple_of(4) || lane < 4 || last_of_odd {
         // SAFETY: as the caller promises; each word has one writer.
-        unsafe { words.set((group * GROUP_WORDS + index) as usize, value) };
+        unsafe { words.set(place as usize, value) };
     }
 }
 
@@ -57,35 +71,29 @@ pub(super) unsafe fn collect(
     vector: Vector,
     squares: shared::Slice<f32>,
 ) {
-    /// Pairs that a thread waits for together.
-    const TOGETHER: usize = 2;
-    let all = groups * PAIRS;
-    let mut first = thread;
+    let (codes, scales, sums_of_squares) = (groups * CODE_WORDS / 2, groups, groups.div_ceil(2));
+    let mut i = thread;
     // SAFETY: the words have the groups; each place of the vector has one writer.
     unsafe {
-        while first < all {
-            let pair = |n: usize| first + n as u32 * CONSUMERS;
-            let mut places = [0; TOGETHER];
-            for n in 0..TOGETHER {
-                // The first one again, where there are fewer.
-                places[n] = 2 * if pair(n) < all { pair(n) } else { first } as usize;
+        while i < codes {
+            // The first threads wait for the rest as well: whole warps take the same way, but for the last.
+            let (is_scale, is_square) = (i < scales, i >= scales && i < scales + sums_of_squares);
+            let rest = if is_scale {
+                scales_at(groups) + 2 * i
+            } else if is_square {
+                squares_at(groups) + 2 * (i - scales)
+            } else {
+                2 * i
+            };
+            let [code, rest] = words.pairs([2 * i as usize, rest as usize]);
+            vector.set_codes(8 * i as usize, code);
+            if is_scale {
+                let sums = [rest[1] as i16, (rest[1] >> 16) as i16].map(i32::from);
+                vector.set_scale(i as usize, f32::from_bits(rest[0]), sums);
+            } else if is_square {
+                squares.cast::<F32x2>().set((i - scales) as usize, F32x2(rest.map(f32::from_bits)));
             }
-            let values = words.pairs(places);
-            for n in 0..TOGETHER {
-                if pair(n) < all {
-                    let (group, part) = (pair(n) / PAIRS, pair(n) % PAIRS);
-                    let [a, b] = values[n];
-                    match part {
-                        0..4 => vector.set_codes(group as usize * GROUP + 8 * part as usize, [a, b]),
-                        4 => {
-                            let sums = [b as i16, (b >> 16) as i16].map(i32::from);
-                            vector.set_scale(group as usize, f32::from_bits(a), sums);
-                        }
-                        _ => squares.set(group as usize, f32::from_bits(a)),
-                    }
-                }
-            }
-            first += TOGETHER as u32 * CONSUMERS;
+            i += CONSUMERS;
         }
     }
 }
@@ -172,7 +180,7 @@ impl Keeper<'_> {
                 seen.set(mine, now);
                 let x = elements.get(mine) + added;
                 elements.set(mine, x);
-                publish(codes, group, self.lane, x * weight, x * x);
+                publish(codes, (group, self.plan.hidden / GROUP as u32), self.lane, x * weight, x * x);
             });
         }
     }
@@ -197,7 +205,7 @@ impl Keeper<'_> {
                 warp::sync_warp(warp::ALL);
                 let x = row.get(i % CHUNK);
                 elements.set(mine, x);
-                publish(codes, group, self.lane, x * weight, x * x);
+                publish(codes, (group, self.plan.hidden / GROUP as u32), self.lane, x * weight, x * x);
                 warp::sync_warp(warp::ALL);
             });
         }
@@ -247,7 +255,7 @@ pub(super) unsafe fn keep(
                 keeper.step(epoch, Phase::GateUp, norm(2 * layer + 1));
                 layer += 1;
                 epoch += 1;
-                keeper.step(epoch, Phase::Query, norm(2 * layer));
+                keeper.step(epoch, Phase::Heads, norm(2 * layer));
             }
             done += 1;
             if done == tokens.count {
