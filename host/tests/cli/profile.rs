@@ -76,7 +76,7 @@ fn check(record: &Value, depth: u64, samples: usize) {
         }
     }
     // Keys and values of two heads of 128 halves, of each position before, in each layer.
-    assert_eq!(phases[2]["bytes"], LAYERS * (depth + 32) * 2 * 2 * 128 * 2);
+    assert_eq!(phases[1]["bytes"], LAYERS * (depth + 32) * 2 * 2 * 128 * 2);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn the_trace_has_an_event_for_each_step_of_each_block() {
     let of = |kind: &'static str| all.iter().filter(move |event| event["ph"] == kind);
     // The process and four blocks have names.
     assert_eq!(of("M").count(), 1 + 4);
-    let steps = 6 * LAYERS as usize + 2;
+    let steps = 5 * LAYERS as usize + 2;
     assert_eq!(of("X").count(), 4 * steps);
     for block in 0..4 {
         let events: Vec<&Value> = of("X").filter(|event| event["tid"] == block).collect();
