@@ -331,7 +331,7 @@ impl Block<'_> {
             if sets >= BUNDLE {
                 const N: usize = BUNDLE as usize;
                 result = self.multiply_bundles::<K, N>(&input, x, sets / BUNDLE, row, result);
-                row = sets / BUNDLE * BUNDLE << s.together;
+                row = (sets / BUNDLE * BUNDLE) << s.together;
             }
             if pairs > 0 {
                 result = self.multiply_bundles::<K, { PAIR as usize }>(&input, x, 1, row, result);
