@@ -1,9 +1,9 @@
 //! A whole token, and the next ones, in one launch: one block a multiprocessor, all of them at the same time.
 //!
 //! A launch costs microseconds, and the memory is idle while one ends and the next begins: so here the weights stream
-//! through a ring in shared memory ([`ring`]) that does not stop where the blocks wait for each other, and blocks
-//! exchange values without fences ([`exchange`]). [`plan`] divides the work, [`tile`] is what a warp multiplies at a
-//! time, [`block`] multiplies, [`attend`] is attention.
+//! through a ring in shared memory (`ring`) that does not stop where the blocks wait for each other, and blocks
+//! exchange values without fences (`exchange`). [`plan`] divides the work, [`tile`] is what a warp multiplies at a
+//! time, `block` multiplies, `attend` is attention.
 //!
 //! From `sm_90` on, which has the copies that fill the ring. It is held against the same references as the kernels of
 //! the other engine.
