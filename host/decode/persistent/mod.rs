@@ -101,6 +101,7 @@ pub fn plan(
         hidden: hidden as u32,
         heads: heads as u32,
         ffn: ffn as u32,
+        largest_slice: (ffn / BLOCK).div_ceil(config.kv_heads) as u32,
         vocab: config.vocab as u32,
         context: context as u32,
         eps: config.rms_eps,
@@ -118,7 +119,11 @@ pub fn plan(
         };
         plan.layers * Phase::ALL[..4].iter().map(|phase| most(*phase)).sum::<u32>() + most(Phase::Logits)
     };
-    let plans = (2..=most).flat_map(|blocks| (1..blocks).map(move |key_blocks| of(blocks, key_blocks)));
+    // Every block has a part in the sums that all wait for, so that none falls behind by more than an exchange.
+    let takes_part = |plan: &Plan| plan.job(Phase::Output, 0, plan.blocks - 1).work(0).rows > 0;
+    let plans = (2..=most)
+        .flat_map(|blocks| (1..blocks).map(move |key_blocks| of(blocks, key_blocks)))
+        .filter(takes_part);
     let mut best = plans.min_by_key(tiles).unwrap_or_else(|| of(2, 1));
     let room = info.shared_bytes.saturating_sub(best.shared().ring);
     best.slots = (room / best.slot_bytes).min(MAX_SLOTS);
@@ -178,7 +183,7 @@ impl Words {
         [
             plan.groups * plan.head_words(),
             blocks * plan.partial_words(),
-            plan.groups * plan.largest_slice() * BLOCK as u32,
+            plan.groups * plan.largest_slice * BLOCK as u32,
             blocks * 2,
             residual::words(plan.hidden / 32),
             2 * plan.hidden,

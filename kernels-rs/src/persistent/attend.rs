@@ -9,7 +9,7 @@ use cuda_std::prelude::*;
 
 use super::block::{Block, sync};
 use super::exchange::{Exchange, Tagged};
-use super::plan::{CONSUMERS, HEAD, HEADS_TOGETHER, PARTIAL_STRIDE, UNIT, WARPS};
+use super::plan::{CONSUMERS, HEAD, HEADS_TOGETHER, PARTIAL_STRIDE, UNIT, WARPS, fixed};
 use crate::activation::Vector;
 
 /// Below every score, and far enough from the end of the range to subtract from.
@@ -62,8 +62,7 @@ impl Cache {
 #[inline(always)]
 pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
     let plan = b.plan;
-    let positions = b.position + 1;
-    let splits = positions.div_ceil(plan.shortest_split).min(plan.blocks);
+    let splits = b.splits;
     // A block of its own, or everybody alike.
     let split = if splits == 1 { 0 } else { b.rank };
     // SAFETY: as the plan says, for the whole body.
@@ -72,7 +71,7 @@ pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
         let cache = Cache { keys: b.weights.keys.add(first), values: b.weights.values.add(first) };
         // Positions of earlier tokens, on their way while the queries are.
         let mut rows = cache.rows(b, split + splits * b.warp);
-        prepare(b, layer, cache);
+        prepare(b, cache);
         sync();
         let vector = b.next_vector(plan.heads * HEAD);
         let mut head = 0;
@@ -98,7 +97,7 @@ pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
 /// Takes the group's queries, key and value; normalises and turns queries and key; appends key and value to the cache.
 /// A warp takes a head.
 #[inline(always)]
-unsafe fn prepare(b: &Block<'_>, layer: u32, cache: Cache) {
+unsafe fn prepare(b: &Block<'_>, cache: Cache) {
     let plan = b.plan;
     // SAFETY: as the plan says; a warp uses elements of its own.
     unsafe {
@@ -107,15 +106,12 @@ unsafe fn prepare(b: &Block<'_>, layer: u32, cache: Cache) {
         let half = (HEAD / 2) as usize;
         // Elements `i`, `i + 1` and their partners half a head further on.
         let i = 2 * b.lane as usize;
-        let rotation = b.weights.rope.add(b.position as usize * half + i).cast::<F32x4>();
-        let F32x4([cos0, sin0, cos1, sin1]) = global::load(rotation, ReadOnly);
+        let F32x4([cos0, sin0, cos1, sin1]) = b.at(fixed::ROTATION, HEAD / 4).get(b.lane as usize);
         let mut h = b.warp;
         while h < plan.heads + 2 {
             let (is_key, is_value) = (h == plan.heads, h > plan.heads);
-            let norms = if is_key { b.weights.k_norms } else { b.weights.q_norms };
-            let norms = norms.add((layer * HEAD) as usize);
-            let F32x2([w0, w1]) = global::load(norms.add(i).cast(), ReadOnly);
-            let F32x2([w2, w3]) = global::load(norms.add(half + i).cast(), ReadOnly);
+            let norms = b.at::<F32x2>(fixed::HEAD_NORMS + u32::from(is_key) * HEAD * 4, HEAD / 2);
+            let (F32x2([w0, w1]), F32x2([w2, w3])) = (norms.get(i / 2), norms.get((half + i) / 2));
             let first = (h * HEAD) as usize;
             let [low, high] = words.pairs([first + i, first + half + i]);
             let ([x0, x1], [x2, x3]) = (low.map(f32::from_bits), high.map(f32::from_bits));
@@ -294,7 +290,11 @@ unsafe fn merge_warps(b: &Block<'_>, head: u32, splits: u32, vector: Vector) {
         let head = head + h;
         if splits == 1 {
             // Whole warps: 32 elements each.
-            vector.set_group(((head * HEAD + element) / 32) as usize, b.lane, value / sum);
+            vector.set_group(
+                ((head * HEAD + element) / 32) as usize,
+                b.lane,
+                value * float::fast_reciprocal(sum),
+            );
             return;
         }
         let words = partial(b, b.rank);
@@ -351,7 +351,7 @@ unsafe fn merge_blocks(b: &Block<'_>, splits: u32, vector: Vector) {
                 rank += RANKS as u32;
             }
             // Whole warps: 32 elements each.
-            vector.set_group((i / 32) as usize, b.lane, value / sum);
+            vector.set_group((i / 32) as usize, b.lane, value * float::fast_reciprocal(sum));
             i += CONSUMERS;
         }
     }

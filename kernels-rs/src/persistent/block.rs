@@ -5,10 +5,8 @@ use cuda_std::prelude::*;
 use super::Weights;
 use super::attend;
 use super::exchange::{Exchange, Sums, Tagged, Watchdog};
-use super::plan::{
-    BUNDLE, CONSUMERS, HEAD, Job, PAIR, Phase, Plan, STRIP, Segment, Shared, Stream, WARPS, fixed,
-};
-use super::residual;
+use super::plan::{BUNDLE, CONSUMERS, HEAD, PAIR, Phase, Plan, STRIP, Shared, Stream, WARPS, Work, fixed};
+use super::residual::{self, Factors};
 use super::ring::{Consumer, Ring};
 use super::tile::{BLOCK, Code, Q4K, Q6K, Q8_0, Tile};
 use crate::activation::{GROUP, Quantized, Vector};
@@ -38,15 +36,25 @@ pub(super) unsafe fn at<T: Plain>(offset: u32, len: u32) -> shared::Slice<T> {
     unsafe { shared::Slice::dynamic(offset as usize, len as usize) }
 }
 
-/// What the block does in a phase, from the table in shared memory.
+/// The table of each warp's work in all phases.
+///
+/// # Safety
+/// The launch has the plan's shared memory.
+#[inline(always)]
+pub(super) unsafe fn works() -> shared::Slice<U32x4> {
+    // SAFETY: as the caller promises.
+    unsafe { at(fixed::WORK, Phase::ALL.len() as u32 * WARPS) }
+}
+
+/// What a warp does in a phase, from the table.
 ///
 /// # Safety
 /// The table must be complete.
 #[inline(always)]
-pub(super) unsafe fn job(phase: Phase) -> Job {
-    // SAFETY: the table has an entry for each phase.
-    let U32x4(words) = unsafe { at::<U32x4>(fixed::JOBS, Phase::ALL.len() as u32).get(phase as usize) };
-    Job::unpack(words)
+pub(super) unsafe fn work(phase: Phase, warp: u32) -> Work {
+    // SAFETY: the table has an entry for each phase and warp.
+    let U32x4(words) = unsafe { works().get((phase as u32 * WARPS + warp) as usize) };
+    Work::unpack(words)
 }
 
 /// Where the exchanges' words and the results are, in global memory.
@@ -75,10 +83,10 @@ fn fast_silu(x: f32) -> f32 {
     x * float::fast_reciprocal(1.0 + float::fast_exp(-x))
 }
 
-/// The input, as a lane needs it for the tiles of a segment.
+/// The input, as a lane needs it for the tiles of its work.
 struct Chunks {
     input: Vector,
-    segment: Segment,
+    work: Work,
     lane: u32,
 }
 
@@ -89,48 +97,39 @@ impl Chunks {
     /// The input must be complete.
     #[inline(always)]
     unsafe fn get(&self, step: u32) -> Quantized {
-        let quads = self.segment.quads();
+        let quads = self.work.quads();
         // Beyond the row the weights are zeros: any activations do.
-        let block = (step * quads + ((self.lane / 4) & (quads - 1))).min(self.segment.blocks - 1);
+        let block = (step * quads + ((self.lane / 4) & (quads - 1))).min(self.work.blocks - 1);
         // SAFETY: as the caller promises.
         unsafe { self.input.chunk((4 * block + self.lane % 4) as usize) }
     }
 }
 
-/// Adds each set's sums over the lanes that share a row, and puts the rows of `N` sets into lanes `row` and following,
-/// one each; the lanes behind get something that the next sets overwrite, those before keep `result`.
+/// Adds each set's sums over the lanes that share a row, where a set has `1 << TOGETHER` rows: a lane gets the sum of the
+/// row of which [`Work::row`] says so.
 ///
 /// While there are several sums, a step of the tree adds the one half of them in one half of the lanes and the other in
-/// the other: for four sets 5 shuffles and one to put the rows in order, in place of 20.
+/// the other: for four sets 6 shuffles in place of 20.
 #[inline(always)]
-fn to_lanes<const N: usize>(s: &Segment, lane: u32, row: u32, sums: [f32; N], result: f32) -> f32 {
-    let half = |a: f32, b: f32, lanes: u32| {
-        let (keep, give) = if lane & lanes == 0 { (a, b) } else { (b, a) };
-        keep + warp::shuffle_xor_f32(warp::ALL, give, lanes)
+fn add_lanes<const N: usize, const TOGETHER: u32>(lane: u32, sums: [f32; N]) -> f32 {
+    let half = |a: f32, b: f32, bit: u32| {
+        let (keep, give) = if lane & bit == 0 { (a, b) } else { (b, a) };
+        keep + warp::shuffle_xor_f32(warp::ALL, give, bit)
     };
-    let widest = 16 >> s.together;
-    let (mut sum, mut lanes) = match N {
+    let lower = 16 >> TOGETHER;
+    let (mut sum, mut bit) = match N {
         4 => {
-            let (even, odd) = (half(sums[0], sums[N / 4], widest), half(sums[N / 2], sums[N - 1], widest));
-            (half(even, odd, widest / 2), widest / 4)
+            let (even, odd) = (half(sums[0], sums[N / 4], lower), half(sums[N / 2], sums[N - 1], lower));
+            (half(even, odd, lower / 2), lower / 4)
         }
-        2 => (half(sums[0], sums[N - 1], widest), widest / 2),
-        _ => (sums[0], widest),
+        2 => (half(sums[0], sums[N - 1], lower), lower / 2),
+        _ => (sums[0], lower),
     };
-    while lanes > 0 {
-        sum += warp::shuffle_xor_f32(warp::ALL, sum, lanes);
-        lanes /= 2;
+    while bit > 0 {
+        sum += warp::shuffle_xor_f32(warp::ALL, sum, bit);
+        bit /= 2;
     }
-    let r = lane.wrapping_sub(row);
-    let (set, row_of_set) = (r >> s.together, r & ((1 << s.together) - 1));
-    let from = (row_of_set * 2 * widest)
-        | match N {
-            4 => ((set & 1) * widest) | (((set >> 1) & 1) * (widest / 2)),
-            2 => (set & 1) * widest,
-            _ => 0,
-        };
-    let sum = warp::shuffle_idx_f32(warp::ALL, sum, from % 32);
-    if lane >= row { sum } else { result }
+    sum
 }
 
 /// What the threads that multiply know.
@@ -158,8 +157,10 @@ pub struct Block<'a> {
     pub epoch: u32,
     /// The position of the token.
     pub position: u32,
-    /// The common factor of the normalised input.
-    pub factor: f32,
+    /// Blocks of the group that its attention is divided among.
+    pub splits: u32,
+    /// The common factors of the normalised inputs.
+    pub factors: Factors,
     /// This warp's best logit.
     pub best: Best,
     pub logits: *mut f32,
@@ -231,29 +232,10 @@ impl Block<'_> {
             let groups = self.plan.hidden / GROUP as u32;
             let vector = self.next_vector(self.plan.hidden);
             let codes = residual::codes(&self.exchanges, self.epoch, phase == Phase::GateUp, self.watchdog);
-            residual::collect(codes, groups, self.thread, vector, self.squares());
+            residual::collect(codes, groups, self.thread, vector);
             sync();
         }
-    }
-
-    /// The sums of squares of the residual stream's groups.
-    #[inline(always)]
-    unsafe fn squares(&self) -> shared::Slice<f32> {
-        // SAFETY: the launch has the plan's shared memory.
-        unsafe { self.at(self.shared.squares, (self.plan.hidden / GROUP as u32).next_multiple_of(2)) }
-    }
-
-    /// The common factor of the normalised input: `1 / sqrt(mean(x^2) + eps)`.
-    #[inline(always)]
-    unsafe fn factor(&self) -> f32 {
-        let (mut sum, mut group) = (0.0f32, self.lane);
-        while group < self.plan.hidden / GROUP as u32 {
-            // SAFETY: all were written before the barrier that ended the input.
-            sum += unsafe { self.squares().get(group as usize) };
-            group += 32;
-        }
-        let sum = warp::sum_f32(sum);
-        float::fast_rsqrt(sum / self.plan.hidden as f32 + self.plan.eps)
+        self.factors.advance();
     }
 
     /// The group's hidden elements as the input.
@@ -261,7 +243,7 @@ impl Block<'_> {
     pub unsafe fn gather_hidden(&mut self) {
         // SAFETY: as the plan says.
         unsafe {
-            let cols = job(Phase::Down).segment.blocks * BLOCK as u32;
+            let cols = work(Phase::Down, self.warp).blocks * BLOCK as u32;
             let vector = self.next_vector(cols);
             let words = self.hidden_words();
             let mut i = 4 * self.thread;
@@ -277,7 +259,7 @@ impl Block<'_> {
 
     #[inline(always)]
     unsafe fn hidden_words(&self) -> Tagged {
-        let first = self.group * self.plan.largest_slice() * BLOCK as u32;
+        let first = self.group * self.plan.largest_slice * BLOCK as u32;
         // SAFETY: the buffer has the words of all groups.
         let words = unsafe { self.exchanges.hidden.add(first as usize) };
         Tagged::new(words, self.epoch, Exchange::Hidden, self.watchdog)
@@ -296,67 +278,79 @@ impl Block<'_> {
     pub unsafe fn multiply(&mut self, layer: u32, phase: Phase) {
         // SAFETY: the tables are complete; the input is complete and as wide as the rows; the ring has these tiles next.
         unsafe {
-            let job = job(phase);
+            let work = work(phase, self.warp);
             let code = Stream::of(layer).kind(phase, self.rank >= self.plan.key_blocks);
-            let input = self.vector(job.segment.blocks * BLOCK as u32);
-            if matches!(phase, Phase::Heads | Phase::GateUp | Phase::Logits) {
-                self.factor = self.factor();
-            }
-            // As many sets as make a result for each lane.
-            let batch = 32 >> job.segment.together;
-            let (mut left, mut row) = (job.segment.sets(), self.lane);
-            while left > 0 {
-                let sets = left.min(batch);
+            let input = self.vector(work.blocks * BLOCK as u32);
+            let (mut left, mut row) = (work.sets, work.row(self.lane));
+            loop {
+                let sets = left.min(work.batch());
                 let sum = match code {
-                    Code::Q4K => self.multiply_sets::<Q4K>(&job.segment, input, sets),
-                    Code::Q6K => self.multiply_sets::<Q6K>(&job.segment, input, sets),
-                    _ => self.multiply_sets::<Q8_0>(&job.segment, input, sets),
+                    Code::Q4K => self.multiply_sets::<Q4K>(&work, input, sets),
+                    Code::Q6K => self.multiply_sets::<Q6K>(&work, input, sets),
+                    _ => self.multiply_sets::<Q8_0>(&work, input, sets),
                 };
-                self.send(phase, &job, row, sum);
+                self.send(phase, &work, row, sum);
+                if left == sets {
+                    break;
+                }
                 left -= sets;
                 row += 32;
             }
         }
     }
 
-    /// Multiplies the tiles of the next sets of rows with the input; gives the sum of row `r` of these in lane `r`.
+    /// Multiplies the tiles of the next sets of rows, a batch at most, with the input; gives each lane its row's sum.
     #[inline(always)]
-    unsafe fn multiply_sets<K: Tile>(&mut self, s: &Segment, input: Vector, sets: u32) -> f32 {
-        let input = Chunks { input, segment: *s, lane: self.lane };
-        let (pairs, single) = (sets % BUNDLE / PAIR, sets % PAIR);
+    unsafe fn multiply_sets<K: Tile>(&mut self, work: &Work, input: Vector, sets: u32) -> f32 {
+        let input = Chunks { input, work: *work, lane: self.lane };
+        // SAFETY: as for `multiply`.
+        unsafe {
+            if work.steps == 1 {
+                self.multiply_bundles::<K, true>(&input, sets)
+            } else {
+                self.multiply_bundles::<K, false>(&input, sets)
+            }
+        }
+    }
+
+    /// The same; `ONE` if a set has one step.
+    #[inline(always)]
+    unsafe fn multiply_bundles<K: Tile, const ONE: bool>(&mut self, input: &Chunks, sets: u32) -> f32 {
+        const N: usize = BUNDLE as usize;
+        const HALF: usize = PAIR as usize;
         // SAFETY: as for `multiply`.
         unsafe {
             let x = input.get(0);
-            let (mut row, mut result) = (0, 0.0f32);
-            if sets >= BUNDLE {
-                const N: usize = BUNDLE as usize;
-                result = self.multiply_bundles::<K, N>(&input, x, sets / BUNDLE, row, result);
-                row = (sets / BUNDLE * BUNDLE) << s.together;
+            let (bundles, rest) = (sets / BUNDLE, sets % BUNDLE);
+            let mut result = 0.0f32;
+            if bundles > 0 {
+                result = self.multiply_bundle::<K, N, ONE>(input, x, (0, bundles), result);
             }
-            if pairs > 0 {
-                result = self.multiply_bundles::<K, { PAIR as usize }>(&input, x, 1, row, result);
-                row += PAIR << s.together;
+            if rest >= PAIR {
+                result = self.multiply_bundle::<K, HALF, ONE>(input, x, (bundles, bundles + 1), result);
             }
-            if single > 0 {
-                result = self.multiply_bundles::<K, 1>(&input, x, 1, row, result);
+            if rest % PAIR > 0 {
+                let single = self.multiply_bundle::<K, 1, ONE>(input, x, (bundles, bundles + 1), result);
+                // Behind a pair it is the bundle's third set.
+                let third = self.lane & (input.work.set_bit() / 2) != 0;
+                result = if rest == 1 || third { single } else { result };
             }
             result
         }
     }
 
-    /// The same for bundles of `N` sets, the first of whose rows is `row`; the sums of other rows stay. `x` is the first
-    /// of the input's chunks.
+    /// The sums of the first `N` sets of bundles `from` to `to - 1`, in those of the lanes that bundles leave free, and
+    /// `result` in the others. `first` is the first of the input's chunks.
     #[inline(always)]
-    unsafe fn multiply_bundles<K: Tile, const N: usize>(
+    unsafe fn multiply_bundle<K: Tile, const N: usize, const ONE: bool>(
         &mut self,
         input: &Chunks,
         first: Quantized,
-        bundles: u32,
-        row: u32,
+        (from, to): (u32, u32),
         result: f32,
     ) -> f32 {
-        let s = &input.segment;
-        let (mut bundle, mut row, mut result) = (0, row, result);
+        let work = &input.work;
+        let (mut bundle, mut result) = (from, result);
         // SAFETY: as for `multiply`.
         unsafe {
             // The next tiles are read while these are multiplied, if the registers hold both.
@@ -366,13 +360,13 @@ impl Block<'_> {
                 let (mut sums, mut x, mut step) = ([0.0f32; N], first, 0);
                 loop {
                     step += 1;
-                    let more = step < s.steps() || bundle + 1 < bundles;
+                    let last = ONE || step == work.steps;
                     for pair in 0..N.div_ceil(2) {
                         let weights = match next {
                             Some(weights) => weights,
                             None => self.take::<K>(N == 1),
                         };
-                        if ahead && (2 * pair + 2 < N || more) {
+                        if ahead && (2 * pair + 2 < N || !last || bundle + 1 < to) {
                             next = Some(self.take::<K>(N == 1));
                         }
                         sums[2 * pair] += weights[0].dot(&x);
@@ -380,15 +374,22 @@ impl Block<'_> {
                             sums[2 * pair + 1] += weights[1].dot(&x);
                         }
                     }
-                    if step == s.steps() {
+                    if last {
                         break;
                     }
                     x = input.get(step);
                 }
-                result = to_lanes(s, self.lane, row, sums, result);
-                row += (N as u32) << s.together;
+                let sum = match work.together {
+                    0 => add_lanes::<N, 0>(self.lane, sums),
+                    1 => add_lanes::<N, 1>(self.lane, sums),
+                    2 => add_lanes::<N, 2>(self.lane, sums),
+                    _ => add_lanes::<N, 3>(self.lane, sums),
+                };
+                // The lanes of other bundles keep what they have.
+                let bundles = work.set_bit() / 2 - 1;
+                result = if self.lane & bundles == bundle & bundles { sum } else { result };
                 bundle += 1;
-                if bundle == bundles {
+                if bundle == to {
                     break;
                 }
             }
@@ -411,29 +412,27 @@ impl Block<'_> {
         }
     }
 
-    /// Sends the results of a warp's rows, each in a lane, to where they go.
+    /// Sends a row's sum, each lane another one, to where it goes.
     #[inline(always)]
-    unsafe fn send(&mut self, phase: Phase, job: &Job, row: u32, value: f32) {
-        // SAFETY: every row of the plan has a word of its own; the input's norm is complete.
+    unsafe fn send(&mut self, phase: Phase, work: &Work, row: u32, sum: f32) {
+        let i = work.first + row;
+        // SAFETY: every row of the plan has a word of its own.
         unsafe {
-            let value =
-                if matches!(phase, Phase::Output | Phase::Down) { value } else { value * self.factor };
+            if matches!(phase, Phase::Output | Phase::Down) {
+                if row < work.rows {
+                    let down = phase == Phase::Down;
+                    let words = if down { self.exchanges.down } else { self.exchanges.output };
+                    Sums { words, contributions: self.plan.groups }.add(i as usize, sum);
+                }
+                return;
+            }
+            let value = sum * self.factors.get();
             // Gate and up are neighbouring rows.
-            let next = warp::shuffle_xor_f32(warp::ALL, value, 1);
-            let i = job.first + self.warp * job.segment.rows + row;
-            if row >= job.segment.rows || i >= job.limit {
+            let next = warp::shuffle_xor_f32(warp::ALL, value, work.neighbour());
+            if row >= work.rows {
                 return;
             }
             match phase {
-                Phase::Heads => {
-                    let first = if self.rank >= self.plan.key_blocks { self.plan.heads + 1 } else { 0 };
-                    self.head_words().set((first * HEAD + i) as usize, value.to_bits());
-                }
-                Phase::Output | Phase::Down => {
-                    let down = phase == Phase::Down;
-                    let words = if down { self.exchanges.down } else { self.exchanges.output };
-                    Sums { words, contributions: self.plan.groups }.add(i as usize, value);
-                }
                 Phase::GateUp => {
                     if i.is_multiple_of(2) {
                         self.hidden_words().set((i / 2) as usize, (fast_silu(value) * next).to_bits());
@@ -442,6 +441,10 @@ impl Block<'_> {
                 Phase::Logits => {
                     global::store(self.logits.add(i as usize), value);
                     self.best = self.best.or(Best { value, index: i });
+                }
+                _ => {
+                    let first = if self.rank >= self.plan.key_blocks { self.plan.heads + 1 } else { 0 };
+                    self.head_words().set((first * HEAD + i) as usize, value.to_bits());
                 }
             }
         }

@@ -23,8 +23,9 @@ pub use exchange::{Exchange, MAX_CONTRIBUTIONS, Watchdog};
 
 use crate::argmax::Best;
 use crate::layout::Matrix;
-use block::{Block, at, job};
+use block::{Block, at, work, works};
 use plan::{CONSUMERS, PAIR, Phase, Plan, Shared, Stream, WARPS, fixed};
+use residual::Factors;
 use ring::{Consumer, Producer, Ring};
 
 /// A model in device memory.
@@ -63,7 +64,7 @@ pub struct Tokens {
     pub count: u32,
     /// Tokens of the sequence that are known: logits are computed only where the next one is not.
     pub known: u32,
-    /// An epoch before those of this launch; a launch has as many as it runs layers.
+    /// An epoch before those of this launch, which has one for each layer of each token, and one more for each token.
     pub epoch: u32,
 }
 
@@ -85,9 +86,9 @@ pub const fn profile_phases(layers: u32) -> u32 {
 ///
 /// # Safety
 /// The launch is cooperative, of [`Plan::groups`] times [`Plan::blocks`] blocks of [`plan::THREADS`] threads with
-/// [`plan::Shared::bytes`] of dynamic shared memory, laid out as [`Plan::shared`] says. The weights are the plan's, packed as [`Plan::source`] says. The
-/// tokens are in the vocabulary, and their positions in the context. The exchanges' words are nobody else's, the sums
-/// zero, and the tagged words of earlier epochs.
+/// [`plan::Shared::bytes`] of dynamic shared memory, laid out as [`Plan::shared`] says. The weights are the plan's, packed
+/// as [`Plan::source`] says. The tokens are in the vocabulary, and their positions in the context. The exchanges' words
+/// are nobody else's, the sums zero, and the tagged words of earlier epochs.
 #[kernel(launch_bounds(320, 1))]
 #[allow(clippy::too_many_arguments)]
 pub unsafe fn decode(
@@ -109,12 +110,17 @@ pub unsafe fn decode(
         if thread == 0 {
             ring.init();
         }
+        let factors = Factors::new();
+        if thread == 0 {
+            factors.init();
+        }
         let (group, rank) = (block / plan.blocks, block % plan.blocks);
-        let jobs = at::<U32x4>(fixed::JOBS, Phase::ALL.len() as u32);
+        let works = works();
         let mut phase = Phase::Heads;
         loop {
-            if thread == 32 * phase as u32 {
-                jobs.set(phase as usize, U32x4(plan.job(phase, group, rank).pack()));
+            if warp == phase as u32 && thread % 32 < WARPS {
+                let work = plan.job(phase, group, rank).work(thread % 32);
+                works.set((phase as u32 * WARPS + thread % 32) as usize, U32x4(work.pack()));
             }
             if phase == Phase::Logits {
                 break;
@@ -146,7 +152,7 @@ pub unsafe fn decode(
             exchanges,
             watchdog,
             shared,
-            tiles: Consumer::new(),
+            tiles: Consumer::new(ring),
             ring,
             group,
             rank,
@@ -155,9 +161,10 @@ pub unsafe fn decode(
             thread,
             zero: 0,
             turn: 0,
-            factor: 1.0,
+            factors,
             epoch: tokens.epoch,
             position: tokens.start,
+            splits: 1,
             best: Best::NONE,
             logits,
         };
@@ -189,6 +196,7 @@ unsafe fn run(b: &mut Block<'_>, head: bool, times: *mut u64) -> u32 {
     unsafe {
         let (mut layer, mut phase) = (0, Phase::Heads);
         b.epoch += 1;
+        b.splits = (b.position + 1).div_ceil(plan.shortest_split).min(plan.blocks);
         loop {
             b.refresh();
             match phase {
@@ -256,10 +264,12 @@ unsafe fn produce(plan: &Plan, weights: &Weights, tokens: &Tokens, ring: Ring, b
             let mut stream = Stream::load(weights.streams, layer);
             producer.seek(weights.tiles.add(stream.start_of(block)));
             while phase != Phase::Logits || head {
-                let [pairs, singles] = job(phase).segment.slots();
+                let [pairs, singles] = work(phase, 0).slots();
                 let bytes = stream.kind(phase, values).bytes() * WARPS;
-                producer.ask(pairs, bytes * PAIR);
-                producer.ask(singles, bytes);
+                // Nobody exchanges anything beside the logits.
+                let in_flight = if phase == Phase::Logits { plan.slots } else { plan.in_flight };
+                producer.ask(pairs, bytes * PAIR, in_flight);
+                producer.ask(singles, bytes, in_flight);
                 match phase {
                     Phase::Logits => break,
                     Phase::Down if layer + 1 < plan.layers => phase = Phase::Heads,

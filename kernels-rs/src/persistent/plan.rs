@@ -99,6 +99,8 @@ pub struct Plan {
     pub heads: u32,
     /// Hidden elements of the feed-forward network.
     pub ffn: u32,
+    /// Blocks of 256 of them that the group with the most has.
+    pub largest_slice: u32,
     /// Tokens of the vocabulary.
     pub vocab: u32,
     /// Positions of the cache.
@@ -172,12 +174,6 @@ impl Segment {
         self.sets() * self.steps()
     }
 
-    /// Slots with two tiles of each warp, and slots with one.
-    #[inline(always)]
-    pub const fn slots(&self) -> [u32; 2] {
-        [self.sets() / PAIR * self.steps(), self.sets() % PAIR * self.steps()]
-    }
-
     /// The slots in the order in which they are worked on: the first set of each, the sets it has, and the step.
     #[cfg(not(target_arch = "nvptx64"))]
     pub fn order(self) -> std::vec::Vec<(u32, u32, u32)> {
@@ -207,17 +203,102 @@ pub struct Job {
 }
 
 impl Job {
+    /// What warp `warp` does of it.
+    #[inline(always)]
+    pub const fn work(self, warp: u32) -> Work {
+        let Self { segment, first, limit } = self;
+        let first = first + warp * segment.rows;
+        let beyond = limit.saturating_sub(first);
+        Work {
+            sets: segment.sets(),
+            steps: segment.steps(),
+            blocks: segment.blocks,
+            together: segment.together,
+            first,
+            rows: if beyond < segment.rows { beyond } else { segment.rows },
+        }
+    }
+}
+
+/// What a warp does in a phase, as it needs it: see [`Segment`].
+///
+/// The sums of the rows of 8 bundles at most, a *batch*, end up in the lanes, one in each. Where a lane's row is in a
+/// batch follows from the way in which the sums are added, which saves putting them in order. The bits of a lane's number
+/// are, from the highest: the row in its set, the lower and the higher bit of the set in its bundle, the bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Sets of rows.
+    pub sets: u32,
+    /// Tiles of a set.
+    pub steps: u32,
+    /// Blocks of 256 weights in a row.
+    pub blocks: u32,
+    /// The logarithm of the rows of a set.
+    pub together: u32,
+    /// The first row, among the group's or, for the head, all.
+    pub first: u32,
+    /// Rows that there are: fewer than the sets have where the matrix ends.
+    pub rows: u32,
+}
+
+impl Work {
+    /// Sets of a batch: as many as have a row for each lane.
+    #[inline(always)]
+    pub const fn batch(&self) -> u32 {
+        32 >> self.together
+    }
+
+    /// Slots with two tiles of each warp, and slots with one.
+    #[inline(always)]
+    pub const fn slots(&self) -> [u32; 2] {
+        [self.sets / PAIR * self.steps, self.sets % PAIR * self.steps]
+    }
+
+    /// Quads of lanes that share a row.
+    #[inline(always)]
+    pub const fn quads(&self) -> u32 {
+        tile::BLOCKS as u32 >> self.together
+    }
+
+    /// The bit of a lane's number that is the lower one of its set in the bundle.
+    #[inline(always)]
+    pub const fn set_bit(&self) -> u32 {
+        16 >> self.together
+    }
+
+    /// The row of a batch whose sum a lane gets.
+    #[inline(always)]
+    pub const fn row(&self, lane: u32) -> u32 {
+        let lower = self.set_bit();
+        let higher = lower / 2;
+        let set = (lane & lower != 0) as u32 | ((lane & higher != 0) as u32) << 1;
+        let bundle = lane & (higher - 1);
+        (BUNDLE * bundle + set) << self.together | lane / (2 * lower)
+    }
+
+    /// The bit in which the lanes of a row with an even number and of the next row differ.
+    #[inline(always)]
+    pub const fn neighbour(&self) -> u32 {
+        if self.together == 0 { 16 } else { 32 >> self.together }
+    }
+
     /// As four words of the table in shared memory.
     #[inline(always)]
     pub(super) const fn pack(self) -> [u32; 4] {
-        let Segment { rows, blocks, together } = self.segment;
-        [rows, blocks | together << 16, self.first, self.limit]
+        [self.sets | self.together << 30, self.blocks | self.steps << 16, self.first, self.rows]
     }
 
     /// From those.
     #[inline(always)]
-    pub(super) const fn unpack([rows, shape, first, limit]: [u32; 4]) -> Self {
-        Self { segment: Segment { rows, blocks: shape & 0xffff, together: shape >> 16 }, first, limit }
+    pub(super) const fn unpack([sets, blocks, first, rows]: [u32; 4]) -> Self {
+        Self {
+            sets: sets & ((1 << 30) - 1),
+            steps: blocks >> 16,
+            blocks: blocks & 0xffff,
+            together: sets >> 30,
+            first,
+            rows,
+        }
     }
 }
 
@@ -292,8 +373,6 @@ pub struct Shared {
     pub codes: u32,
     /// Bytes of such a vector.
     pub vector: u32,
-    /// The sums of squares of the residual stream's groups of 32: `f32`.
-    pub squares: u32,
     /// What each sum that the block owns was when it was read last: `u64`, for the two projections.
     pub seen: u32,
     /// The elements of the residual stream that the block owns: `f32`.
@@ -312,22 +391,30 @@ pub struct Shared {
 
 /// Where that lies which does not depend on the model.
 pub mod fixed {
-    use super::{MAX_LAYERS, MAX_SLOTS, WARPS};
+    use super::{HEAD, MAX_LAYERS, MAX_SLOTS, Phase, WARPS};
 
     /// A slot's barrier for the copy.
     pub const FULL: u32 = 0;
-    /// A slot's barrier for its readers.
+    /// A slot's barrier for its readers; behind the last slot's one that nobody waits for.
     pub const EMPTY: u32 = FULL + MAX_SLOTS * 8;
-    /// The block's jobs in all phases.
-    pub const JOBS: u32 = EMPTY + MAX_SLOTS * 8;
+    /// The barriers of the norm's factors.
+    pub const FACTOR_BARRIERS: u32 = EMPTY + (MAX_SLOTS + 2) * 8;
+    /// Each warp's work in all phases.
+    pub const WORK: u32 = FACTOR_BARRIERS + 2 * 8;
     /// Each layer's stream and the head's.
-    pub const STREAMS: u32 = JOBS + 6 * 16;
+    pub const STREAMS: u32 = WORK + Phase::ALL.len() as u32 * WARPS * 16;
     /// Each warp's best logit.
     pub const BEST: u32 = STREAMS + (MAX_LAYERS + 1) * 16;
     /// The token that was chosen.
     pub const TOKEN: u32 = BEST + WARPS * 8;
+    /// The norm's factors, in turns.
+    pub const FACTORS: u32 = TOKEN + 4;
+    /// The rotation of the token's position: cosine and sine of each pair of a head's elements.
+    pub const ROTATION: u32 = (FACTORS + 2 * 4).next_multiple_of(16);
+    /// The norms of the layer's queries and of its keys.
+    pub const HEAD_NORMS: u32 = ROTATION + HEAD / 2 * 8;
     /// The end.
-    pub const END: u32 = (TOKEN + 4).next_multiple_of(128);
+    pub const END: u32 = (HEAD_NORMS + 2 * HEAD * 4).next_multiple_of(128);
 }
 
 impl Plan {
@@ -337,12 +424,6 @@ impl Plan {
         let all = self.ffn / tile::BLOCK as u32;
         let first = group * all / self.groups;
         ((group + 1) * all / self.groups - first, first)
-    }
-
-    /// The largest slice of a group, in blocks of 256.
-    #[inline(always)]
-    pub const fn largest_slice(&self) -> u32 {
-        (self.ffn / tile::BLOCK as u32).div_ceil(self.groups)
     }
 
     /// Groups of 32 elements of the residual stream that a block owns, at most.
@@ -398,7 +479,7 @@ impl Plan {
         let owned = self.owned_groups() * 32;
         let mut widest = self.hidden;
         let attended_len = self.heads * HEAD;
-        let slice = self.largest_slice() * tile::BLOCK as u32;
+        let slice = self.largest_slice * tile::BLOCK as u32;
         if attended_len > widest {
             widest = attended_len;
         }
@@ -410,12 +491,11 @@ impl Plan {
         let seen = codes + 2 * vector;
         let residual = seen + 2 * owned * 8;
         let embedded = residual + owned * 4;
-        let squares = embedded + 64 * 4;
-        let heads = squares + (self.hidden / 32).next_multiple_of(4) * 4;
+        let heads = embedded + 64 * 4;
         let partials = heads + self.head_words() * 4;
         let ring = (partials + WARPS * HEADS_TOGETHER * PARTIAL_STRIDE * 4).next_multiple_of(128);
         let bytes = ring + self.slots * self.slot_bytes;
-        Shared { codes, vector, squares, seen, residual, embedded, heads, partials, ring, bytes }
+        Shared { codes, vector, seen, residual, embedded, heads, partials, ring, bytes }
     }
 }
 

@@ -3,12 +3,17 @@
 //! The projections that are added to it are sums over the groups, and a word of a sum takes 8 bytes: if every block
 //! waited for all of them, the waiting alone would fill the L2 cache's bandwidth. So each element has an owner, which
 //! waits for its sum, and gives what everybody needs to everybody: codes, a scale, and a part of the norm.
+//!
+//! The norm's factor is the same for all elements, so it is left to the results: the warps that multiply begin with the
+//! codes, while this one adds the parts of the norm up for them. And it has the time to fetch for attention what comes from
+//! far away and is known early.
 
+use cuda_std::copy_async::MBarrier;
 use cuda_std::prelude::*;
 
 use super::block::at;
 use super::exchange::{Exchange, Sums, Tagged, Watchdog};
-use super::plan::{CONSUMERS, Phase, Plan, Shared, WARPS};
+use super::plan::{CONSUMERS, HEAD, Phase, Plan, Shared, WARPS, fixed};
 use super::{Exchanges, Tokens, Weights};
 use crate::activation::{GROUP, GroupCodes, Vector};
 use crate::argmax::Best;
@@ -39,61 +44,123 @@ const fn squares_at(groups: u32) -> u32 {
 /// All lanes must call it, and the words must have the group.
 #[inline(always)]
 unsafe fn publish(words: Tagged, (group, groups): (u32, u32), lane: u32, value: f32, square: f32) {
-    // SAFETY: as the caller promises.
-    let GroupCodes { word, scale, sums } = unsafe { GroupCodes::of(lane, value) };
-    let squares = warp::sum_f32(square);
-    // Lanes 1 to 3 and 5 have no word of codes to write.
-    let (place, value) = match lane {
-        1 => (scales_at(groups) + 2 * group, scale.to_bits()),
-        2 => (scales_at(groups) + 2 * group + 1, (sums[0] as u32 & 0xffff) | (sums[1] as u32) << 16),
-        3 => (squares_at(groups) + group, squares.to_bits()),
-        // Makes the last pair whole.
-        5 => (squares_at(groups) + groups, 0),
-        _ => (group * CODE_WORDS + lane / 4, word),
-    };
-    let last_of_odd = lane == 5 && !groups.is_multiple_of(2) && group + 1 == groups;
-    if lane.is_multiple_of(4) || lane < 4 || last_of_odd {
-        // SAFETY: as the caller promises; each word has one writer.
-        unsafe { words.set(place as usize, value) };
+    // SAFETY: as the caller promises; each word has one writer.
+    unsafe {
+        let GroupCodes { word, scale, sums } = GroupCodes::of(lane, value);
+        // Lanes 1 and 2 have no word of codes to write.
+        let (place, value) = match lane {
+            1 => (scales_at(groups) + 2 * group, scale.to_bits()),
+            2 => (scales_at(groups) + 2 * group + 1, (sums[0] as u32 & 0xffff) | (sums[1] as u32) << 16),
+            _ => (group * CODE_WORDS + lane / 4, word),
+        };
+        if lane.is_multiple_of(4) || lane < 3 {
+            words.set(place as usize, value);
+        }
+        // Nobody waits for this as early.
+        let squares = warp::sum_f32(square);
+        let last_of_odd = lane == 1 && !groups.is_multiple_of(2) && group + 1 == groups;
+        if lane == 0 || last_of_odd {
+            // A second one makes the last pair whole.
+            let squares = if lane == 0 { squares } else { 0.0 };
+            words.set((squares_at(groups) + group + lane) as usize, squares.to_bits());
+        }
     }
 }
 
-/// Takes the codes of `groups` groups into `vector`, and their sums of squares into `squares`. A barrier of the block
-/// must follow.
+/// Takes the codes of `groups` groups into `vector`. A barrier of the block must follow.
 ///
 /// # Safety
 /// All threads that multiply must call it.
 #[inline(always)]
-pub(super) unsafe fn collect(
-    words: Tagged,
-    groups: u32,
-    thread: u32,
-    vector: Vector,
-    squares: shared::Slice<f32>,
-) {
-    let (codes, scales, sums_of_squares) = (groups * CODE_WORDS / 2, groups, groups.div_ceil(2));
+pub(super) unsafe fn collect(words: Tagged, groups: u32, thread: u32, vector: Vector) {
+    let codes = groups * CODE_WORDS / 2;
     let mut i = thread;
     // SAFETY: the words have the groups; each place of the vector has one writer.
     unsafe {
         while i < codes {
-            // The first threads wait for the rest as well: whole warps take the same way, but for the last.
-            let (is_scale, is_square) = (i < scales, i >= scales && i < scales + sums_of_squares);
-            let rest = if is_scale {
-                scales_at(groups) + 2 * i
-            } else if is_square {
-                squares_at(groups) + 2 * (i - scales)
+            // The first threads wait for the scales as well: whole warps take the same way, but for the last.
+            let place = 2 * i as usize;
+            let code = if i < groups {
+                let [code, scale] = words.pairs([place, scales_at(groups) as usize + place]);
+                let sums = [scale[1] as i16, (scale[1] >> 16) as i16].map(i32::from);
+                vector.set_scale(i as usize, f32::from_bits(scale[0]), sums);
+                code
             } else {
-                2 * i
+                let [code] = words.pairs([place]);
+                code
             };
-            let [code, rest] = words.pairs([2 * i as usize, rest as usize]);
             vector.set_codes(8 * i as usize, code);
-            if is_scale {
-                let sums = [rest[1] as i16, (rest[1] >> 16) as i16].map(i32::from);
-                vector.set_scale(i as usize, f32::from_bits(rest[0]), sums);
-            } else if is_square {
-                squares.cast::<F32x2>().set((i - scales) as usize, F32x2(rest.map(f32::from_bits)));
-            }
             i += CONSUMERS;
+        }
+    }
+}
+
+/// The common factors of the normalised residual stream, which this warp gives to those that multiply: two places in
+/// turns, each with a barrier.
+///
+/// Two are enough: before the warp gets to the next factor but one, every block has contributed to the sums before it, and
+/// before that taken the codes between them, and its warps have met there.
+#[derive(Clone, Copy)]
+pub struct Factors {
+    places: shared::Slice<f32>,
+    barriers: shared::Slice<u64>,
+    /// Factors until now.
+    count: u32,
+}
+
+impl Factors {
+    /// Before the first factor.
+    ///
+    /// # Safety
+    /// The launch has the plan's shared memory.
+    #[inline(always)]
+    pub unsafe fn new() -> Self {
+        // SAFETY: as the caller promises.
+        unsafe { Self { places: at(fixed::FACTORS, 2), barriers: at(fixed::FACTOR_BARRIERS, 2), count: 0 } }
+    }
+
+    /// Prepares the barriers. A barrier of the block must follow.
+    ///
+    /// # Safety
+    /// One thread must call it.
+    #[inline(always)]
+    pub unsafe fn init(self) {
+        for turn in 0..2 {
+            // SAFETY: the barriers' words are nobody else's.
+            unsafe { MBarrier::at(self.barriers, turn).init(1) };
+        }
+    }
+
+    /// Gives the next factor.
+    ///
+    /// # Safety
+    /// One thread must call it.
+    #[inline(always)]
+    unsafe fn give(&mut self, factor: f32) {
+        let turn = (self.count % 2) as usize;
+        // SAFETY: whoever needed what was here has it.
+        unsafe {
+            self.places.set(turn, factor);
+            MBarrier::at(self.barriers, turn).arrive();
+        }
+        self.count += 1;
+    }
+
+    /// From now on [`get`](Self::get) gives the next one.
+    #[inline(always)]
+    pub fn advance(&mut self) {
+        self.count += 1;
+    }
+
+    /// The factor, as soon as it is there.
+    #[inline(always)]
+    pub fn get(&self) -> f32 {
+        let last = self.count - 1;
+        let turn = (last % 2) as usize;
+        // SAFETY: the barriers are initialised, and the factor is written before its barrier's phase ends.
+        unsafe {
+            MBarrier::at(self.barriers, turn).wait(last / 2 % 2);
+            self.places.get(turn)
         }
     }
 }
@@ -140,6 +207,7 @@ struct Keeper<'a> {
     exchanges: Exchanges,
     watchdog: Watchdog,
     shared: Shared,
+    factors: Factors,
     block: u32,
     lane: u32,
 }
@@ -157,9 +225,52 @@ impl Keeper<'_> {
         }
     }
 
-    /// Waits for a projection's sums, adds them, and gives the elements, normalised with `norm`, to all blocks.
+    /// Adds up what all blocks say of the norm, and gives its factor to this block's warps: `1 / sqrt(mean(x^2) + eps)`.
     #[inline(always)]
-    unsafe fn step(&self, epoch: u32, phase: Phase, norm: *const f32) {
+    unsafe fn norm(&mut self, words: Tagged) {
+        let groups = self.plan.hidden / GROUP as u32;
+        let (mut sum, mut i) = (0.0f32, self.lane);
+        // SAFETY: the words have the groups.
+        unsafe {
+            while i < groups.div_ceil(2) {
+                let [[a, b]] = words.pairs([(squares_at(groups) + 2 * i) as usize]);
+                sum += f32::from_bits(a) + f32::from_bits(b);
+                i += 32;
+            }
+            let mean = warp::sum_f32(sum) * float::fast_reciprocal(self.plan.hidden as f32);
+            let factor = float::fast_rsqrt(mean + self.plan.eps);
+            // What attention needs lies before the factor.
+            warp::sync_warp(warp::ALL);
+            if self.lane == 0 {
+                self.factors.give(factor);
+            }
+        }
+    }
+
+    /// This lane's part of the norms of a layer's queries and keys; behind the last layer of the last layer's.
+    #[inline(always)]
+    unsafe fn head_norms(&self, layer: u32) -> [F32x4; 2] {
+        let i = layer.min(self.plan.layers - 1) * HEAD + 4 * self.lane;
+        // SAFETY: every layer has norms, which are aligned to 16 bytes.
+        [self.weights.q_norms, self.weights.k_norms]
+            .map(|norms| unsafe { global::load(norms.add(i as usize).cast(), ReadOnly) })
+    }
+
+    /// Puts them where attention looks for them. The layer before is done with its own: its results are in the sums.
+    #[inline(always)]
+    unsafe fn keep_head_norms(&self, [q, k]: [F32x4; 2]) {
+        // SAFETY: the launch has the plan's shared memory.
+        unsafe {
+            let places = at::<F32x4>(fixed::HEAD_NORMS, 2 * HEAD / 4);
+            places.set(self.lane as usize, q);
+            places.set(self.lane as usize + 32, k);
+        }
+    }
+
+    /// Waits for a projection's sums, adds them, and gives the elements, normalised with `norm`, to all blocks: as the
+    /// input of `phase` of `layer`.
+    #[inline(always)]
+    unsafe fn step(&mut self, epoch: u32, phase: Phase, layer: u32, norm: *const f32) {
         let output = phase == Phase::GateUp;
         let (words, exchange) = if output {
             (self.exchanges.output, Exchange::Output)
@@ -173,6 +284,7 @@ impl Keeper<'_> {
             let seen = at::<u64>(self.shared.seen + u32::from(output) * owned * 8, owned);
             let sums = Sums { words, contributions: self.plan.groups };
             let codes = codes(&self.exchanges, epoch, output, self.watchdog);
+            let head_norms = self.head_norms(layer);
             self.owned(|group, mine| {
                 let i = group as usize * GROUP + self.lane as usize;
                 let weight = global::load(norm.add(i), ReadOnly);
@@ -182,12 +294,16 @@ impl Keeper<'_> {
                 elements.set(mine, x);
                 publish(codes, (group, self.plan.hidden / GROUP as u32), self.lane, x * weight, x * x);
             });
+            if !output {
+                self.keep_head_norms(head_norms);
+            }
+            self.norm(codes);
         }
     }
 
-    /// The elements of a token's embedding, normalised with `norm`, for all blocks.
+    /// The elements of the embedding of a token, which is at `position`, normalised with `norm`, for all blocks.
     #[inline(always)]
-    unsafe fn begin(&self, epoch: u32, token: u32, norm: *const f32) {
+    unsafe fn begin(&mut self, epoch: u32, token: u32, position: u32, norm: *const f32) {
         let owned = self.plan.owned_groups() * GROUP as u32;
         let m = &self.weights.embedding;
         // SAFETY: as the plan says; the scratch place is this warp's.
@@ -195,6 +311,9 @@ impl Keeper<'_> {
             let elements = at::<f32>(self.shared.residual, owned);
             let row = at::<f32>(self.shared.embedded, CHUNK as u32);
             let codes = codes(&self.exchanges, epoch, false, self.watchdog);
+            let rotation = self.weights.rope.add((position * HEAD / 2 + 2 * self.lane) as usize);
+            let rotation = global::load(rotation.cast::<F32x4>(), ReadOnly);
+            let head_norms = self.head_norms(0);
             self.owned(|group, mine| {
                 let i = group as usize * GROUP + self.lane as usize;
                 let weight = global::load(norm.add(i), ReadOnly);
@@ -208,6 +327,9 @@ impl Keeper<'_> {
                 publish(codes, (group, self.plan.hidden / GROUP as u32), self.lane, x * weight, x * x);
                 warp::sync_warp(warp::ALL);
             });
+            at::<F32x4>(fixed::ROTATION, HEAD / 4).set(self.lane as usize, rotation);
+            self.keep_head_norms(head_norms);
+            self.norm(codes);
         }
     }
 }
@@ -233,7 +355,9 @@ pub(super) unsafe fn keep(
     watchdog: Watchdog,
 ) {
     let (block, lane) = (thread::block_idx_x(), thread::thread_idx_x() % 32);
-    let keeper = Keeper { plan, weights, exchanges, watchdog, shared, block, lane };
+    // SAFETY: the launch has the plan's shared memory.
+    let factors = unsafe { Factors::new() };
+    let mut keeper = Keeper { plan, weights, exchanges, watchdog, shared, factors, block, lane };
     let blocks = plan.groups * plan.blocks;
     let norm = |index: u32| weights.norms.wrapping_add((index * plan.hidden) as usize);
     // SAFETY: as for the kernel.
@@ -249,13 +373,13 @@ pub(super) unsafe fn keep(
         let (mut epoch, mut done) = (tokens.epoch, 0);
         loop {
             epoch += 1;
-            keeper.begin(epoch, token, norm(0));
+            keeper.begin(epoch, token, tokens.start + done, norm(0));
             let mut layer = 0;
             while layer < plan.layers {
-                keeper.step(epoch, Phase::GateUp, norm(2 * layer + 1));
+                keeper.step(epoch, Phase::GateUp, layer, norm(2 * layer + 1));
                 layer += 1;
                 epoch += 1;
-                keeper.step(epoch, Phase::Heads, norm(2 * layer));
+                keeper.step(epoch, Phase::Heads, layer, norm(2 * layer));
             }
             done += 1;
             if done == tokens.count {

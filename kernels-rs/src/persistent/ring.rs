@@ -12,7 +12,7 @@ use super::plan::{Plan, WARPS, fixed};
 
 /// A place in the ring, and how often it was there: the parity of its barriers' phases.
 #[derive(Clone, Copy)]
-pub struct Cursor {
+struct Cursor {
     slot: u32,
     parity: u32,
 }
@@ -38,7 +38,6 @@ pub struct Ring {
     tiles: shared::Slice<u8>,
     slots: u32,
     slot_bytes: u32,
-    in_flight: u32,
 }
 
 impl Ring {
@@ -52,11 +51,10 @@ impl Ring {
         unsafe {
             Self {
                 full: at(fixed::FULL, plan.slots),
-                empty: at(fixed::EMPTY, plan.slots),
+                empty: at(fixed::EMPTY, plan.slots + 1),
                 tiles: at(ring, plan.slots * plan.slot_bytes),
                 slots: plan.slots,
                 slot_bytes: plan.slot_bytes,
-                in_flight: plan.in_flight,
             }
         }
     }
@@ -75,6 +73,7 @@ impl Ring {
                 MBarrier::at(self.empty, slot).init(WARPS);
                 slot += 1;
             }
+            MBarrier::at(self.empty, slot).init(WARPS);
         }
         MBarrier::publish();
     }
@@ -86,7 +85,8 @@ pub struct Producer {
     next: Cursor,
     /// The oldest slot that may be on its way.
     landing: Cursor,
-    asked: u32,
+    /// Slots from there on that were asked for.
+    in_flight: u32,
     from: *const u8,
 }
 
@@ -94,7 +94,7 @@ impl Producer {
     /// Begins at the start of the ring.
     #[inline(always)]
     pub fn new(ring: Ring) -> Self {
-        Self { ring, next: Cursor::START, landing: Cursor::START, asked: 0, from: core::ptr::null() }
+        Self { ring, next: Cursor::START, landing: Cursor::START, in_flight: 0, from: core::ptr::null() }
     }
 
     /// Goes on at another place of the stream.
@@ -103,12 +103,12 @@ impl Producer {
         self.from = from;
     }
 
-    /// Asks for the next `count` slots of `bytes` bytes.
+    /// Asks for the next `count` slots of `bytes` bytes, `most` at a time.
     ///
     /// # Safety
     /// One thread must call it, and the stream must have them.
     #[inline(always)]
-    pub unsafe fn ask(&mut self, count: u32, bytes: u32) {
+    pub unsafe fn ask(&mut self, count: u32, bytes: u32, most: u32) {
         let ring = self.ring;
         let mut left = count;
         while left > 0 {
@@ -116,16 +116,17 @@ impl Producer {
             // SAFETY: the barriers are initialised; the slot's readers are done with it when its barrier says so.
             unsafe {
                 MBarrier::at(ring.empty, slot).wait(self.next.parity ^ 1);
-                if self.asked >= ring.in_flight {
+                while self.in_flight >= most {
                     MBarrier::at(ring.full, self.landing.slot as usize).wait(self.landing.parity);
                     self.landing.advance(ring.slots);
+                    self.in_flight -= 1;
                 }
                 let full = MBarrier::at(ring.full, slot);
                 full.arrive_and_expect(bytes);
                 bulk(ring.tiles.from(slot * ring.slot_bytes as usize), self.from, bytes, full);
                 self.from = self.from.add(bytes as usize);
             }
-            self.asked += 1;
+            self.in_flight += 1;
             self.next.advance(ring.slots);
             left -= 1;
         }
@@ -135,16 +136,22 @@ impl Producer {
 /// The side of a warp that takes.
 pub struct Consumer {
     next: Cursor,
+    /// Where the next slot begins, in bytes.
+    start: u32,
+    /// The slot that was taken last, and is not given back yet.
+    held: u32,
 }
 
 impl Consumer {
     /// Begins at the start of the ring.
     #[inline(always)]
-    pub fn new() -> Self {
-        Self { next: Cursor::START }
+    pub fn new(ring: Ring) -> Self {
+        Self { next: Cursor::START, start: 0, held: ring.slots }
     }
 
-    /// Takes the next slot: waits for it, and gives it back when `load` has read the warp's `bytes` bytes of it.
+    /// Takes the next slot: waits for it, and reads the warp's `bytes` bytes of it with `load`.
+    ///
+    /// The slot before is given back only now: what was read of it has arrived long ago, so that nobody waits for that.
     ///
     /// # Safety
     /// All lanes must call it, and the producer must have been told to ask for a slot with as many for each warp.
@@ -157,17 +164,20 @@ impl Consumer {
         bytes: u32,
         load: impl FnOnce(shared::Slice<u8>) -> T,
     ) -> T {
-        let slot = self.next.slot as usize;
         // SAFETY: the barriers are initialised; the tiles have landed when the barrier says so.
         unsafe {
-            MBarrier::at(ring.full, slot).wait(self.next.parity);
-            let start = slot * ring.slot_bytes as usize + (warp * bytes) as usize;
-            let loaded = load(ring.tiles.from(start));
+            MBarrier::at(ring.full, self.next.slot as usize).wait(self.next.parity);
             warp::sync_warp(warp::ALL);
             if lane == 0 {
-                MBarrier::at(ring.empty, slot).arrive();
+                MBarrier::at(ring.empty, self.held as usize).arrive();
             }
+            let loaded = load(ring.tiles.from((self.start + warp * bytes) as usize));
+            self.held = self.next.slot;
+            self.start += ring.slot_bytes;
             self.next.advance(ring.slots);
+            if self.next.slot == 0 {
+                self.start = 0;
+            }
             loaded
         }
     }
