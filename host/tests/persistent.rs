@@ -30,6 +30,12 @@ fn tokens(tiny: &Tiny, count: usize) -> Vec<u32> {
     (0..count).map(|_| random.below(tiny.vocab) as u32).collect()
 }
 
+/// The relative root mean square of what logits are off by.
+fn off_by(logits: &[f32], expected: &[f64]) -> f64 {
+    let difference: f64 = logits.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
+    (difference / expected.iter().map(|v| v * v).sum::<f64>()).sqrt()
+}
+
 /// Devices with room for grids of several shapes; a GPU is one device.
 fn devices() -> Vec<Device> {
     if machine::is_gpu() {
@@ -66,12 +72,35 @@ fn logits_are_those_of_the_reference() {
             for (i, expected) in expected.iter().enumerate() {
                 decoder.feed(&tokens[i..=i]).unwrap();
                 let logits = decoder.logits().unwrap();
-                let difference: f64 =
-                    logits.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
-                let rms = (difference / expected.iter().map(|v| v * v).sum::<f64>()).sqrt();
+                let rms = off_by(&logits, expected);
                 println!("{multiprocessors} multiprocessors, token {i}: {rms:.7}");
                 assert!(rms < 0.05, "{tiny:?}, {multiprocessors} multiprocessors, token {i}: off by {rms}");
             }
+        }
+    }
+}
+
+/// The cache is divided among the blocks of a group, and a block's part does not fit one slot.
+#[test]
+fn a_long_context_is_that_of_the_reference() {
+    for heads in [2, 4] {
+        let tiny =
+            Tiny { head_dim: 128, heads: 2 * heads, kv_heads: 2, layers: 1, context: 256, ..Tiny::new(Q4K) };
+        let (_dir, file) = tiny.file(94);
+        let model = Model::from_gguf(&file).unwrap();
+        let tokens = tokens(&tiny, 150);
+        let expected = reference::forward(&model, &tokens, reference::HALF);
+        // Four blocks a group on the simulator: the first shares begin at 64 positions, a second slot at 128.
+        let multiprocessors = 9;
+        let simulated = Device::simulated(SimConfig { multiprocessors, ..SimConfig::default() });
+        let mut decoder = load(if machine::is_gpu() { machine::device() } else { simulated }, &file);
+        let mut fed = 0;
+        for until in [33, 65, 150] {
+            decoder.feed(&tokens[fed..until]).unwrap();
+            fed = until;
+            let rms = off_by(&decoder.logits().unwrap(), &expected[until - 1]);
+            println!("{heads} heads, {until} tokens: {rms:.7}");
+            assert!(rms < 0.05, "{heads} heads, {until} tokens: off by {rms}");
         }
     }
 }
