@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::{machine, reference};
 
-/// Below this margin between the two best logits, rounding decides: the issue's own bound.
+/// Below this margin between the two best logits, rounding may decide.
 const NARROW: f64 = 0.5;
 
 #[derive(Deserialize)]
