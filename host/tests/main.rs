@@ -19,5 +19,5 @@ use std::path::PathBuf;
 
 /// A path below `fixtures/`.
 fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+    machine::root().join("fixtures").join(name)
 }
