@@ -14,6 +14,7 @@ mod quant;
 mod raw_gguf;
 mod reference;
 mod tiny;
+mod watchdog;
 
 use std::path::PathBuf;
 
