@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod decode;
 pub mod device;
+pub mod environment;
 pub mod gguf;
 pub mod kernel;
 pub mod model;

@@ -1,14 +1,12 @@
 //! The record of a result, in llama-bench's words where it has them.
 
-use std::time::SystemTime;
-
 use serde::Serialize;
 
 use super::run::Samples;
 use super::stats::Stats;
 use super::workload::{Phase, Workload};
 use crate::decode::{Decoder, EngineKind};
-use crate::device::{Backend, COMMIT};
+use crate::environment::{Environment, now};
 use crate::gguf::{GgufFile, Value};
 use crate::model::{Config, ModelError, SIZES, describe};
 
@@ -64,18 +62,9 @@ fn size(config: &Config, weights: u64) -> String {
 /// What one workload gave.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Record {
-    /// The commit that was built.
-    pub build_commit: String,
-    /// This program's version.
-    pub version: &'static str,
-    /// The device's kind.
-    pub backend: Backend,
-    /// The device's name.
-    pub device: String,
-    /// The CUDA version that the driver supports.
-    pub driver: Option<String>,
-    /// The PTX that ran, as in `sm_90`.
-    pub ptx: Option<u32>,
+    /// The program and the device.
+    #[serde(flatten)]
+    pub environment: Environment,
     /// The model.
     #[serde(flatten)]
     pub model: ModelSummary,
@@ -116,7 +105,6 @@ impl Record {
         decoder: &Decoder,
         activations: impl ToString,
     ) -> Self {
-        let device = decoder.device();
         let (n_prompt, n_gen) = match workload.phase {
             Phase::Prompt(n) => (n, 0),
             Phase::Generate(n) => (0, n),
@@ -126,12 +114,7 @@ impl Record {
         let time = Stats::of(&samples_ns.iter().map(|&ns| ns as f64).collect::<Vec<_>>());
         let rate = Stats::of(&samples_ts);
         Self {
-            build_commit: COMMIT.to_owned(),
-            version: env!("CARGO_PKG_VERSION"),
-            backend: device.backend,
-            device: device.name.clone(),
-            driver: device.driver.clone(),
-            ptx: device.ptx,
+            environment: Environment::of(decoder.device()),
             model,
             activations: activations.to_string(),
             engine: decoder.engine(),
@@ -139,7 +122,7 @@ impl Record {
             n_prompt,
             n_gen,
             n_depth: workload.depth,
-            test_time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            test_time: now(),
             avg_ns: time.mean,
             stddev_ns: time.std_dev,
             avg_ts: rate.mean,

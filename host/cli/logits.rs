@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "IDS", value_delimiter = ',', group = "the tokens")]
     prompt_tokens: Vec<u32>,
 
-    /// Token ids in JSON: an array, or {\"token_ids\": [..]}, or that as \"nll\"
+    /// Token ids in JSON: an array, or {"token_ids": [..]}, or that as "nll"
     #[arg(long, value_name = "FILE", group = "the tokens")]
     token_ids: Option<PathBuf>,
 

@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE", group = "the text")]
     file: Option<PathBuf>,
 
-    /// Token ids in JSON: an array, or {\"token_ids\": [..]}, or that as \"nll\"
+    /// Token ids in JSON: an array, or {"token_ids": [..]}, or that as "nll"
     #[arg(long, value_name = "FILE", group = "the text")]
     token_ids: Option<PathBuf>,
 

@@ -1,6 +1,8 @@
 //! Why a model cannot be loaded or a token not be decoded.
 
-use crate::device::DeviceError;
+use psionic_kernels::persistent::Exchange;
+
+use crate::device::{DeviceError, Mailbox};
 
 /// Why decoding failed.
 #[derive(Debug, thiserror::Error)]
@@ -83,4 +85,21 @@ pub enum DecodeError {
     /// There is nothing to go on from.
     #[error("there are no tokens yet: feed a prompt of at least one")]
     NoTokens,
+}
+
+impl DecodeError {
+    /// What a launch of the persistent engine was stuck in, from the three words of its report; none if it was not.
+    pub fn stuck(report: &Mailbox) -> Option<Self> {
+        let block = report.read(0).checked_sub(1)?;
+        let exchange = match report.read(2) {
+            n if n == Exchange::Heads as u32 => "queries, key and value",
+            n if n == Exchange::Attention as u32 => "the attention of its group",
+            n if n == Exchange::Output as u32 => "the output projection",
+            n if n == Exchange::Hidden as u32 => "the hidden elements of its group",
+            n if n == Exchange::Down as u32 => "the down projection",
+            n if n == Exchange::Residual as u32 => "the residual stream",
+            _ => "the best logits",
+        };
+        Some(Self::Stuck { block, exchange, epoch: report.read(1) })
+    }
 }

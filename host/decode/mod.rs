@@ -18,6 +18,7 @@ pub use engine::{EngineChoice, EngineKind};
 pub use error::DecodeError;
 pub(crate) use graph::launches;
 pub use graph::pack;
+pub use persistent::plan as persistent_plan;
 pub use timeline::{Step, Timeline};
 
 use crate::device::{Backend, Device, DeviceInfo};

@@ -1,7 +1,5 @@
 //! The record of a case, flat, so that a line of CSV holds it.
 
-use std::time::SystemTime;
-
 use serde::Serialize;
 
 use super::case::Case;
@@ -9,23 +7,15 @@ use super::measure::Measured;
 use super::memory::Ceiling;
 use super::shapes::Shapes;
 use super::spread::Spread;
-use crate::device::{Backend, COMMIT, DeviceInfo};
+use crate::device::DeviceInfo;
+use crate::environment::{Environment, now};
 
 /// What a case gave. On the simulator times are the host's, and there are no rates.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KernelRecord {
-    /// The commit that was built.
-    pub build_commit: &'static str,
-    /// This program's version.
-    pub version: &'static str,
-    /// The device's kind.
-    pub backend: Backend,
-    /// The device's name.
-    pub device: String,
-    /// The CUDA version that the driver supports.
-    pub driver: Option<String>,
-    /// The PTX that ran, as in `sm_90`.
-    pub ptx: Option<u32>,
+    /// The program and the device.
+    #[serde(flatten)]
+    pub environment: Environment,
     /// When the measurement ended, in UTC.
     pub test_time: String,
     /// The kernel.
@@ -68,13 +58,8 @@ impl KernelRecord {
     ) -> Self {
         let rate = measured.rates(case.bytes).0;
         Self {
-            build_commit: COMMIT,
-            version: env!("CARGO_PKG_VERSION"),
-            backend: device.backend,
-            device: device.name.clone(),
-            driver: device.driver.clone(),
-            ptx: device.ptx,
-            test_time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            environment: Environment::of(device),
+            test_time: now(),
             kernel: case.kernel,
             case: case.name.clone(),
             size: shapes.size,

@@ -9,6 +9,7 @@ mod logits;
 mod model;
 mod perplexity;
 mod profile;
+mod records;
 mod refusals;
 
 use crate::fixture;

@@ -97,7 +97,7 @@ fn logits_with_float_activations() {
     shapes().iter().for_each(|tiny| check(tiny, Activations::Float, 3e-4));
 }
 
-/// The bound: activations have 8 bits. Weights that are floats have exact activations.
+/// Activations have 8 bits. Weights that are floats have exact activations.
 #[test]
 fn logits_with_8_bit_activations() {
     let shapes = shapes();

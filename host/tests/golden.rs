@@ -3,16 +3,15 @@
 //! On the simulator, or on a GPU with `PSIONIC_TEST_BACKEND=cuda`.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use psionic::decode::{Activations, Decoder, DecoderOptions};
 use psionic::gguf::GgufFile;
 use psionic::model::Model;
 use serde::Deserialize;
 
-use crate::{machine, reference};
+use crate::{fixture, machine, reference};
 
-/// Below this margin between the two best logits, rounding decides: the issue's own bound.
+/// Below this margin between the two best logits, rounding may decide.
 const NARROW: f64 = 0.5;
 
 #[derive(Deserialize)]
@@ -38,17 +37,14 @@ struct Nll {
     per_token_nll_first64: Vec<f64>,
 }
 
-fn fixture(name: &str) -> PathBuf {
-    machine::root().join("fixtures/models").join(name)
-}
-
 fn load(name: &str, activations: Activations) -> (Decoder, Golden) {
-    let file = GgufFile::open(&fixture(&format!("{name}.gguf"))).expect("the fixture opens");
+    let file = GgufFile::open(&fixture(&format!("models/{name}.gguf"))).expect("the fixture opens");
     let model = Model::from_gguf(&file).expect("the fixture is a model");
     let options = DecoderOptions { context: Some(1100), activations, ..DecoderOptions::default() };
     let decoder =
         Decoder::load(machine::device(), &model, &options, &mut |_, _| {}).expect("the fixture loads");
-    let golden = std::fs::read(fixture(&format!("{name}.golden.json"))).expect("the golden values are there");
+    let golden =
+        std::fs::read(fixture(&format!("models/{name}.golden.json"))).expect("the golden values are there");
     (decoder, serde_json::from_slice(&golden).expect("the golden values parse"))
 }
 
@@ -141,7 +137,7 @@ fn check_divergence(name: &str, activations: Activations, bound: f64) {
     let (mut decoder, golden) = load(name, activations);
     let Nll { token_ids, per_token_nll_first64: first, .. } = &golden.nll;
     let count = if machine::is_gpu() { token_ids.len() - 1 } else { first.len() };
-    let file = GgufFile::open(&fixture(&format!("{name}.gguf"))).unwrap();
+    let file = GgufFile::open(&fixture(&format!("models/{name}.gguf"))).unwrap();
     let exact = reference::forward(&Model::from_gguf(&file).unwrap(), &token_ids[..count], reference::EXACT);
     for (i, nll) in first.iter().enumerate() {
         let own = -log_softmax(&exact[i])[token_ids[i + 1] as usize];

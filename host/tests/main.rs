@@ -14,10 +14,11 @@ mod quant;
 mod raw_gguf;
 mod reference;
 mod tiny;
+mod watchdog;
 
 use std::path::PathBuf;
 
 /// A path below `fixtures/`.
 fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+    machine::root().join("fixtures").join(name)
 }

@@ -6,11 +6,11 @@ use crate::machine;
 use crate::reference;
 use crate::tiny::Tiny;
 use cuda_sim::SimConfig;
-use psionic::decode::{Decoder, DecoderOptions, EngineChoice, EngineKind};
+use psionic::decode::{Activations, DecodeError, Decoder, DecoderOptions, EngineChoice, EngineKind};
 use psionic::device::Device;
 use psionic::gguf::GgufFile;
 use psionic::model::Model;
-use psionic::quant::QuantType::{Q4K, Q6K, Q8_0};
+use psionic::quant::QuantType::{F16, Q4K, Q6K, Q8_0};
 use psionic::random::Random;
 
 fn load(device: Device, file: &GgufFile) -> Decoder {
@@ -172,5 +172,55 @@ fn going_back_forgets_and_a_profile_changes_nothing() {
         }
         assert_eq!(decoder.generate(5, &[], &mut on).unwrap(), first, "{engine:?}");
         assert!(decoder.logits().unwrap() == logits, "{engine:?}");
+    }
+}
+
+/// The order in which blocks end is another each time on a GPU.
+#[test]
+fn a_generation_is_the_same_to_the_bit_every_time() {
+    let (repeats, count) = if machine::is_gpu() { (100, 64) } else { (2, 4) };
+    let file = GgufFile::open(&crate::fixture("models/tiny-qwen3-q4_k_m.gguf")).unwrap();
+    let model = Model::from_gguf(&file).unwrap();
+    for engine in [EngineChoice::Graph, EngineChoice::Persistent] {
+        let options = DecoderOptions { engine, ..DecoderOptions::default() };
+        let mut decoder = Decoder::load(machine::device(), &model, &options, &mut |_, _| {}).unwrap();
+        let mut run = || {
+            decoder.reset();
+            decoder.feed(&[557, 385, 997]).unwrap();
+            let chosen = decoder.generate(count, &[], &mut on).unwrap();
+            (chosen, decoder.logits().unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+        };
+        let first = run();
+        for repeat in 1..repeats {
+            assert!(run() == first, "{engine:?}: repeat {repeat} gives something else");
+        }
+    }
+}
+
+#[test]
+fn what_it_cannot_run_is_refused_with_the_reason_and_left_to_the_graph() {
+    let tiny = Tiny { head_dim: 128, layers: 1, ..Tiny::new(Q4K) };
+    let (int8, float) = (Activations::Int8, Activations::Float);
+    for (tiny, activations, part) in [
+        (tiny.clone(), float, "8-bit activations"),
+        (Tiny { head_dim: 64, ..tiny.clone() }, int8, "heads of 128 elements"),
+        (Tiny { heads: 3, kv_heads: 1, o: Q8_0, ..tiny.clone() }, int8, "an even number of query heads"),
+        (Tiny { hidden: 288, ..Tiny { head_dim: 128, ..Tiny::new(Q8_0) } }, int8, "a width that is"),
+        (Tiny { ffn: 256, ..tiny.clone() }, int8, "a feed-forward width that is"),
+        (Tiny { k: Q6K, ..tiny.clone() }, int8, "queries and keys of one format"),
+        (Tiny { up: Q6K, ..tiny.clone() }, int8, "gate and up of one format"),
+        (Tiny { o: F16, ..tiny }, int8, "matrices in Q4_K, Q6_K or Q8_0"),
+    ] {
+        let (_dir, file) = tiny.file(94);
+        let model = Model::from_gguf(&file).unwrap();
+        let load = |engine| {
+            let options = DecoderOptions { engine, activations, ..DecoderOptions::default() };
+            Decoder::load(machine::device(), &model, &options, &mut |_, _| {})
+        };
+        match load(EngineChoice::Persistent).err() {
+            Some(DecodeError::Unsupported { needed, .. }) => assert!(needed.starts_with(part), "{needed}"),
+            other => panic!("what needs {part} is refused, not {other:?}"),
+        }
+        assert_eq!(load(EngineChoice::Auto).unwrap().engine(), EngineKind::Graph, "{part}");
     }
 }

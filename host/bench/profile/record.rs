@@ -1,29 +1,19 @@
 //! The record of a profile.
 
-use std::time::SystemTime;
-
 use serde::Serialize;
 
 use super::{PhaseTimes, Profile, TokenTimes};
 use crate::bench::ModelSummary;
 use crate::decode::{Decoder, EngineKind};
-use crate::device::{Backend, COMMIT};
+use crate::device::Backend;
+use crate::environment::{Environment, now};
 
 /// What a profile gave. On the simulator times are the host's, and there are no rates.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProfileRecord {
-    /// The commit that was built.
-    pub build_commit: &'static str,
-    /// This program's version.
-    pub version: &'static str,
-    /// The device's kind.
-    pub backend: Backend,
-    /// The device's name.
-    pub device: String,
-    /// The CUDA version that the driver supports.
-    pub driver: Option<String>,
-    /// The PTX that ran, as in `sm_90`.
-    pub ptx: Option<u32>,
+    /// The program and the device.
+    #[serde(flatten)]
+    pub environment: Environment,
     /// The model.
     #[serde(flatten)]
     pub model: ModelSummary,
@@ -109,12 +99,7 @@ impl ProfileRecord {
             percent_of_limit: share(rate(phase.gb_per_s())),
         };
         Self {
-            build_commit: COMMIT,
-            version: env!("CARGO_PKG_VERSION"),
-            backend: device.backend,
-            device: device.name.clone(),
-            driver: device.driver.clone(),
-            ptx: device.ptx,
+            environment: Environment::of(device),
             model,
             activations: activations.to_string(),
             engine: decoder.engine(),
@@ -122,7 +107,7 @@ impl ProfileRecord {
             n_depth: depth,
             position: profile.timeline.position,
             blocks: profile.timeline.steps.first().map_or(0, |step| step.blocks.len()),
-            test_time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            test_time: now(),
             token_ns: times.ns,
             bytes: times.bytes,
             gb_per_s: rate(times.gb_per_s()),

@@ -142,7 +142,7 @@ fn heading(record: &ProfileRecord) -> String {
     format!(
         "{} on {} ({} engine, {} blocks): a token at position {}, {}",
         record.model.model_type,
-        record.device,
+        record.environment.device,
         record.engine,
         record.blocks,
         record.position,
@@ -195,7 +195,7 @@ fn total(record: &ProfileRecord) -> [String; 10] {
 }
 
 fn below(record: &ProfileRecord) -> String {
-    let limit = match (record.backend, record.limit_gb_per_s) {
+    let limit = match (record.environment.backend, record.limit_gb_per_s) {
         (Backend::Sim, _) => "simulator: times are the host's and say nothing of a GPU".to_owned(),
         (_, Some(limit)) => format!("limit: {limit:.1} GB/s, from the memory's clock and bus"),
         (_, None) => "limit: not known, the driver does not tell".to_owned(),

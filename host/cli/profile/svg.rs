@@ -101,7 +101,7 @@ impl Picture<'_> {
 
     /// What it shows, and which colour is what.
     fn head(&mut self, record: &ProfileRecord) {
-        let (title, commit) = (escape(&heading(record)), escape(record.build_commit));
+        let (title, commit) = (escape(&heading(record)), escape(record.environment.build_commit));
         self.put(format_args!("<text x=\"24\" y=\"32\" font-size=\"17\" font-weight=\"600\">{title}</text>"));
         self.put(format_args!(
             "<text x=\"24\" y=\"54\" fill=\"#555555\">a row is a block, of which a multiprocessor has one; the median \

@@ -17,8 +17,10 @@ pub struct Trace<'a> {
 impl<'a> Trace<'a> {
     pub fn new(record: &'a ProfileRecord, timeline: &Timeline) -> Self {
         let named = |what: &str, tid: usize, name: String| json!({ "ph": "M", "name": what, "pid": 0, "tid": tid, "args": { "name": name } });
-        let process =
-            format!("{} on {}, position {}", record.model.model_type, record.device, record.position);
+        let process = format!(
+            "{} on {}, position {}",
+            record.model.model_type, record.environment.device, record.position
+        );
         let names = (0..record.blocks).map(|block| named("thread_name", block, format!("block {block}")));
         let start = timeline.start();
         let events = timeline.steps.iter().flat_map(|step| {

@@ -9,7 +9,7 @@ use psionic_kernels::persistent::plan::{
 use psionic_kernels::persistent::residual;
 use psionic_kernels::persistent::tile::BLOCK;
 use psionic_kernels::persistent::{
-    Exchange, Exchanges, MAX_CONTRIBUTIONS, Profile, Tokens, Weights, decode, profile_phases,
+    Exchanges, MAX_CONTRIBUTIONS, Profile, Tokens, Weights, decode, profile_phases,
 };
 
 use super::engine::{Engine, Needs};
@@ -310,22 +310,7 @@ impl Persistent {
 
     /// Names what a failed launch was stuck in, if it was.
     fn explain<T>(&self, result: Result<T, DeviceError>) -> Result<T, DecodeError> {
-        result.map_err(|error| match self.report.read(0).checked_sub(1) {
-            Some(block) => DecodeError::Stuck {
-                block,
-                epoch: self.report.read(1),
-                exchange: match self.report.read(2) {
-                    n if n == Exchange::Heads as u32 => "queries, key and value",
-                    n if n == Exchange::Attention as u32 => "the attention of its group",
-                    n if n == Exchange::Output as u32 => "the output projection",
-                    n if n == Exchange::Hidden as u32 => "the hidden elements of its group",
-                    n if n == Exchange::Down as u32 => "the down projection",
-                    n if n == Exchange::Residual as u32 => "the residual stream",
-                    _ => "the best logits",
-                },
-            },
-            None => error.into(),
-        })
+        result.map_err(|error| DecodeError::stuck(&self.report).unwrap_or(error.into()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `bench` on the simulator: the shape of its results, never a time.
 
+use super::records::{ENVIRONMENT, RUN, cells, csv, number, numbers};
 use super::{arg, keys, psionic, stdout, text, trained};
 use serde_json::Value;
 
@@ -29,34 +30,19 @@ fn run(output: &str) -> String {
 const TESTS: [&str; 4] = ["pp2", "tg1", "pp2 @ d3", "tg1 @ d3"];
 
 fn check(record: &Value, test: &str) {
-    assert_eq!(
-        keys(record),
-        [
-            "build_commit",
-            "version",
-            "backend",
-            "device",
-            "driver",
-            "ptx",
-            "model_filename",
-            "model_type",
-            "model_size",
-            "model_n_params",
-            "activations",
-            "engine",
-            "test",
-            "n_prompt",
-            "n_gen",
-            "n_depth",
-            "test_time",
-            "avg_ns",
-            "stddev_ns",
-            "avg_ts",
-            "stddev_ts",
-            "samples_ns",
-            "samples_ts",
-        ]
-    );
+    let own = [
+        "n_prompt",
+        "n_gen",
+        "n_depth",
+        "test_time",
+        "avg_ns",
+        "stddev_ns",
+        "avg_ts",
+        "stddev_ts",
+        "samples_ns",
+        "samples_ts",
+    ];
+    assert_eq!(keys(record), [&ENVIRONMENT[..], &RUN, &own].concat());
     assert_eq!(record["test"], test);
     assert_eq!(record["engine"], "graph");
     assert_eq!(record["model_type"], "qwen3 5.0M Q4_K_M");
@@ -65,19 +51,15 @@ fn check(record: &Value, test: &str) {
     assert_eq!(count("n_depth"), if test.ends_with("d3") { 3 } else { 0 });
     let tokens = count("n_prompt") + count("n_gen");
     assert_eq!(tokens, if test.starts_with("pp") { 2 } else { 1 });
-    let list = |name: &str| -> Vec<f64> {
-        record[name].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
-    };
-    let (times, rates) = (list("samples_ns"), list("samples_ts"));
+    let (times, rates) = (numbers(&record["samples_ns"]), numbers(&record["samples_ts"]));
     assert_eq!((times.len(), rates.len()), (2, 2));
     for (time, rate) in times.iter().zip(&rates) {
         assert!((rate * time / 1e9 / tokens as f64 - 1.0).abs() < 1e-9);
     }
-    let number = |name: &str| record[name].as_f64().unwrap();
     let near = |found: f64, expected: f64| (found - expected).abs() <= 1e-9 * expected.abs().max(1.0);
-    assert!(near(number("avg_ts"), (rates[0] + rates[1]) / 2.0));
+    assert!(near(number(&record["avg_ts"]), (rates[0] + rates[1]) / 2.0));
     // Of two values, the sample standard deviation is their distance over the root of two.
-    assert!(near(number("stddev_ts"), (rates[0] - rates[1]).abs() / 2f64.sqrt()));
+    assert!(near(number(&record["stddev_ts"]), (rates[0] - rates[1]).abs() / 2f64.sqrt()));
 }
 
 #[test]
@@ -100,8 +82,7 @@ fn jsonl_has_a_record_in_each_line() {
 #[test]
 fn csv_has_a_header_and_a_line_for_each_record() {
     let text = run("csv");
-    let rows: Vec<Vec<&str>> =
-        text.lines().map(|line| line.trim_matches('"').split("\",\"").collect()).collect();
+    let rows = csv(&text);
     assert_eq!(rows.len(), 1 + TESTS.len());
     assert!(rows.iter().all(|row| row.len() == rows[0].len()));
     let column = rows[0].iter().position(|&name| name == "test").unwrap();
@@ -115,12 +96,9 @@ fn markdown_is_a_table_of_even_lines_with_the_commit_below() {
     let text = run("md");
     let (table, rest) = text.split_once("\n\n").unwrap();
     assert!(rest.starts_with("build: "), "{rest}");
-    let lines: Vec<&str> = table.lines().collect();
-    assert_eq!(lines.len(), 2 + TESTS.len());
-    let width = lines[0].chars().count();
-    assert!(lines.iter().all(|line| line.chars().count() == width && line.starts_with('|')), "{table}");
-    for (line, test) in lines[2..].iter().zip(TESTS) {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+    let rows = cells(table);
+    assert_eq!(rows.len(), TESTS.len());
+    for (cells, test) in rows.iter().zip(TESTS) {
         assert_eq!(cells[6], test);
         let (mean, deviation) = cells[7].split_once(" ± ").unwrap();
         assert!(mean.parse::<f64>().unwrap() > 0.0 && deviation.parse::<f64>().unwrap() >= 0.0);

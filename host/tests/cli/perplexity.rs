@@ -1,12 +1,8 @@
 //! `perplexity` on the simulator, against the golden likelihoods.
 
 use super::generate::PROVENANCE;
+use super::records::numbers;
 use super::{arg, golden, golden_value, json, keys, psionic, stdout, trained};
-use serde_json::Value;
-
-fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
-}
 
 #[test]
 fn likelihoods_are_the_golden_ones() {

@@ -1,5 +1,6 @@
 //! `bench --profile` on the simulator: the parts of a token, their sums and the pictures, never a time.
 
+use super::records::{ENVIRONMENT, RUN, cells, number, numbers};
 use super::{arg, json, keys, psionic, refused, stdout, trained};
 use serde_json::Value;
 use std::path::Path;
@@ -17,44 +18,25 @@ const PHASES: [&str; 7] = ["heads", "attention", "output", "gate and up", "down"
 
 const LAYERS: u64 = 4;
 
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
-}
-
 fn check(record: &Value, depth: u64, samples: usize) {
-    assert_eq!(
-        keys(record),
-        [
-            "build_commit",
-            "version",
-            "backend",
-            "device",
-            "driver",
-            "ptx",
-            "model_filename",
-            "model_type",
-            "model_size",
-            "model_n_params",
-            "activations",
-            "engine",
-            "test",
-            "n_depth",
-            "position",
-            "blocks",
-            "test_time",
-            "token_ns",
-            "bytes",
-            "gb_per_s",
-            "limit_gb_per_s",
-            "percent_of_limit",
-            "samples_ns",
-            "phases",
-        ]
-    );
+    let own = [
+        "n_depth",
+        "position",
+        "blocks",
+        "test_time",
+        "token_ns",
+        "bytes",
+        "gb_per_s",
+        "limit_gb_per_s",
+        "percent_of_limit",
+        "samples_ns",
+        "phases",
+    ];
+    assert_eq!(keys(record), [&ENVIRONMENT[..], &RUN, &own].concat());
     assert_eq!((&record["engine"], &record["blocks"]), (&"persistent".into(), &4.into()));
     // One token behind the depth, and the last of 32 others.
     assert_eq!((&record["n_depth"], &record["position"]), (&depth.into(), &(depth + 32).into()));
-    let mut times: Vec<f64> = record["samples_ns"].as_array().unwrap().iter().map(number).collect();
+    let mut times = numbers(&record["samples_ns"]);
     times.sort_by(f64::total_cmp);
     assert_eq!((times.len(), times[(samples - 1) / 2]), (samples, number(&record["token_ns"])));
 
@@ -96,10 +78,7 @@ fn the_table_has_a_row_for_each_part_and_one_for_the_token() {
         parts[0].starts_with("qwen3 5.0M Q4_K_M on simulated GPU (persistent engine, 4 blocks)"),
         "{shown}"
     );
-    let lines: Vec<&str> = parts[1].lines().collect();
-    let width = lines[0].chars().count();
-    assert!(lines.iter().all(|line| line.chars().count() == width && line.starts_with('|')), "{shown}");
-    let names: Vec<&str> = lines[2..].iter().map(|line| line.split('|').nth(1).unwrap().trim()).collect();
+    let names: Vec<&str> = cells(parts[1]).iter().map(|cells| cells[0]).collect();
     assert_eq!(names, [&PHASES[..], &["token"]].concat());
     assert!(parts[2].contains("simulator: times are the host's and say nothing of a GPU"), "{shown}");
     assert!(parts[3].starts_with("build: "), "{shown}");

@@ -192,3 +192,12 @@ fn model_with_context(context: &str) -> (TempDir, PathBuf) {
     stdout(psionic(["model", "synth", "-o", arg(&path)]).args(spec));
     (folder, path)
 }
+
+#[test]
+fn an_engine_that_cannot_run_what_is_asked_for() {
+    let path = trained();
+    let arguments =
+        ["generate", "-m", arg(&path), "--prompt-tokens", "1", "--backend", "sim", "--engine", "persistent"];
+    let part = "the persistent engine needs 8-bit activations, and others were asked for";
+    refused(psionic(arguments).args(["--activations", "float"]), 2, part);
+}

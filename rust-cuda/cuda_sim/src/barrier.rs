@@ -158,12 +158,6 @@ impl AsyncCopies {
             self.groups.pop_front().into_iter().flatten().for_each(Copy::run);
         }
     }
-
-    /// Does everything, committed or not.
-    pub fn wait_all(&mut self) {
-        self.commit();
-        self.wait(0);
-    }
 }
 
 /// An `mbarrier` in shared memory: arrivals and bytes that its phase still waits for.

@@ -228,11 +228,6 @@ pub fn copy_async_wait(left: usize) {
     thread().copies.borrow_mut().wait(left);
 }
 
-/// Waits for every asynchronous copy of this thread.
-pub fn copy_async_wait_all() {
-    thread().copies.borrow_mut().wait_all();
-}
-
 /// Initialises the `mbarrier` at `address` for `expected` arrivals a phase.
 #[track_caller]
 pub fn mbarrier_init(address: usize, expected: u32) {
