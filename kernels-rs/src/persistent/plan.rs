@@ -273,7 +273,7 @@ impl Work {
         let higher = lower / 2;
         let set = (lane & lower != 0) as u32 | ((lane & higher != 0) as u32) << 1;
         let bundle = lane & (higher - 1);
-        (BUNDLE * bundle + set) << self.together | lane / (2 * lower)
+        ((BUNDLE * bundle + set) << self.together) | (lane / (2 * lower))
     }
 
     /// The bit in which the lanes of a row with an even number and of the next row differ.
