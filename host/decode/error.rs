@@ -100,6 +100,8 @@ impl DecodeError {
             n if n == Exchange::Residual as u32 => "the residual stream",
             _ => "the best logits",
         };
-        Some(Self::Stuck { block, exchange, epoch: report.read(1) })
+        // A layer has two tags of the residual stream's codes, one of everything else.
+        let tags = if report.read(2) == Exchange::Residual as u32 { 2 } else { 1 };
+        Some(Self::Stuck { block, exchange, epoch: report.read(1) / tags })
     }
 }
