@@ -50,6 +50,38 @@ unsafe fn factor<T: Plain>(plane: *const u8, m: &Matrix, row: usize, c: usize, s
     unsafe { global::load(plane.cast::<T>().add(index), ReadOnly) }
 }
 
+/// The sums of products of a `Q4_K` chunk's codes with the activations' codes: those of the low halves, and 16 times those of
+/// the high halves, which is exact, and a shift less.
+#[inline(always)]
+pub(crate) fn q4k_sums(codes: &[U32x4; 2], x: &Quantized) -> [i32; 2] {
+    let mut sums = [0; 2];
+    for p in 0..2 {
+        for w in 0..4 {
+            let codes = codes[p].0[w];
+            sums[0] = dp4a_u32_i32(codes & 0x0f0f_0f0f, x.codes[p].0[w], sums[0]);
+            sums[1] = dp4a_u32_i32(codes & 0xf0f0_f0f0, x.codes[2 + p].0[w], sums[1]);
+        }
+    }
+    sums
+}
+
+/// The dot product of a `Q8_0` chunk, of which `factors` has the two blocks' factors.
+#[inline(always)]
+pub(crate) fn q8_0_dot(codes: &[U32x4; 4], factors: u32, x: &Quantized) -> f32 {
+    let factors = f16x2_to_f32(factors);
+    let mut total = 0.0f32;
+    for half in 0..2 {
+        let mut sum = 0;
+        for p in 2 * half..2 * half + 2 {
+            for w in 0..4 {
+                sum = dp4a_i32(codes[p].0[w], x.codes[p].0[w], sum);
+            }
+        }
+        total = (factors[half] * x.scales.0[half]).mul_add(sum as f32, total);
+    }
+    total
+}
+
 /// A `Q4_K` chunk: sub-blocks `2 j` and `2 j + 1` of a block, with `j = c % 4`.
 #[derive(Clone, Copy)]
 pub struct Q4K {
@@ -107,15 +139,7 @@ impl Chunk for Q4K {
 impl IntegerChunk for Q4K {
     #[inline(always)]
     fn dot(self, x: &Quantized) -> f32 {
-        let mut sums = [0; 2];
-        for p in 0..2 {
-            for w in 0..4 {
-                let codes = self.codes[p].0[w];
-                sums[0] = dp4a_u32_i32(codes & 0x0f0f_0f0f, x.codes[p].0[w], sums[0]);
-                // 16 times the codes: exact, and a shift less.
-                sums[1] = dp4a_u32_i32(codes & 0xf0f0_f0f0, x.codes[2 + p].0[w], sums[1]);
-            }
-        }
+        let sums = q4k_sums(&self.codes, x);
         let [d, min] = f16x2_to_f32(self.header.0[0]);
         let (scales, minima) = self.scales();
         let (mut products, mut offsets) = (0.0f32, 0.0f32);
@@ -232,18 +256,7 @@ impl Chunk for Q8_0 {
 impl IntegerChunk for Q8_0 {
     #[inline(always)]
     fn dot(self, x: &Quantized) -> f32 {
-        let d = f16x2_to_f32(self.d);
-        let mut total = 0.0f32;
-        for half in 0..2 {
-            let mut sum = 0;
-            for p in 2 * half..2 * half + 2 {
-                for w in 0..4 {
-                    sum = dp4a_i32(self.codes[p].0[w], x.codes[p].0[w], sum);
-                }
-            }
-            total = (d[half] * x.scales.0[half]).mul_add(sum as f32, total);
-        }
-        total
+        q8_0_dot(&self.codes, self.d, x)
     }
 }
 

@@ -11,12 +11,13 @@
 //!
 //! No value is changed; the 6-bit scales of `Q4_K` are taken apart, because that costs a warp more than reading 3 % more.
 
-use cuda_std::dot::{dp4a_i32, dp4a_u32_i32};
+use cuda_std::dot::dp4a_u32_i32;
 use cuda_std::half::{f16_to_f32, f16x2_to_f32};
 use cuda_std::prelude::*;
 
 use crate::activation::Quantized;
 use crate::layout::Kind;
+use crate::weights::{q4k_sums, q8_0_dot};
 
 /// Blocks of 256 weights in a tile.
 pub const BLOCKS: usize = 8;
@@ -131,15 +132,7 @@ impl Tile for Q4K {
 
     #[inline(always)]
     fn dot(self, x: &Quantized) -> f32 {
-        let mut sums = [0; 2];
-        for p in 0..2 {
-            for w in 0..4 {
-                let codes = self.codes[p].0[w];
-                sums[0] = dp4a_u32_i32(codes & 0x0f0f_0f0f, x.codes[p].0[w], sums[0]);
-                // 16 times the codes: exact, and a shift less.
-                sums[1] = dp4a_u32_i32(codes & 0xf0f0_f0f0, x.codes[2 + p].0[w], sums[1]);
-            }
-        }
+        let sums = q4k_sums(&self.codes, x);
         let scales =
             [byte(self.scales, 0) * x.scales.0[0], byte(self.scales, 1) * (x.scales.0[1] * (1.0 / 16.0))];
         let products = scales[1].mul_add(sums[1] as f32, scales[0] * sums[0] as f32);
@@ -222,17 +215,6 @@ impl Tile for Q8_0 {
 
     #[inline(always)]
     fn dot(self, x: &Quantized) -> f32 {
-        let factors = f16x2_to_f32(self.factors);
-        let mut total = 0.0f32;
-        for half in 0..2 {
-            let mut sum = 0;
-            for p in 2 * half..2 * half + 2 {
-                for w in 0..4 {
-                    sum = dp4a_i32(self.codes[p].0[w], x.codes[p].0[w], sum);
-                }
-            }
-            total = (factors[half] * x.scales.0[half]).mul_add(sum as f32, total);
-        }
-        total
+        q8_0_dot(&self.codes, self.factors, x)
     }
 }
