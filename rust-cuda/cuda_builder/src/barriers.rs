@@ -9,6 +9,11 @@
 //! than in the module it was made from. Fewer is not: code that is never reached was removed.
 use std::collections::{HashMap, HashSet};
 
+use cuda_ptx::{
+    cfg::Dominators,
+    class::{is_barrier, is_collective},
+};
+
 use crate::{
     ir::{Call, Callee, Function, Module, Site},
     ptx,
@@ -50,11 +55,14 @@ pub enum BarrierError {
 }
 
 /// Checks every function except those named in `allowed`.
-pub(crate) fn check(ir: &str, ptx: &str, allowed: &[String]) -> Result<(), BarrierError> {
+pub(crate) fn check(ir: &str, ptx: &cuda_ptx::Module<'_>, allowed: &[String]) -> Result<(), BarrierError> {
     let module = Module::parse(ir);
     let indirect = functions_with_collectives(&module);
-    let mut barriers: HashMap<&str, usize> = ptx::functions(ptx)
-        .map(|(name, body)| (name, ptx::operations(body).filter(|operation| is_barrier(operation)).count()))
+    let mut barriers: HashMap<&str, usize> = ptx
+        .functions
+        .iter()
+        .filter_map(|function| Some((function.name, function.body.as_ref()?)))
+        .map(|(name, body)| (name, body.instructions().filter(|found| is_barrier(found.opcode)).count()))
         .collect();
     for function in &module.functions {
         // LLVM replaces the characters that a PTX name cannot have.
@@ -119,11 +127,13 @@ fn check_copies(
             }
         }
     }
+    let successors: Vec<&[usize]> = function.blocks.iter().map(|block| block.successors.as_slice()).collect();
+    let dominators = Dominators::new(&successors, 0);
     let mut wrong: Vec<_> = places
         .into_iter()
         .filter(|(_, blocks)| {
             blocks.iter().enumerate().any(|(i, &a)| {
-                blocks[i + 1..].iter().any(|&b| !dominates(function, a, b) && !dominates(function, b, a))
+                blocks[i + 1..].iter().any(|&b| !dominators.dominates(a, b) && !dominators.dominates(b, a))
             })
         })
         .collect();
@@ -140,55 +150,11 @@ fn check_copies(
     })
 }
 
-/// Whether every path from the entry to `b` goes through `a`.
-fn dominates(function: &Function<'_>, a: usize, b: usize) -> bool {
-    if a == b || a == 0 {
-        return true;
-    }
-    let mut seen = vec![false; function.blocks.len()];
-    let mut open = vec![0];
-    seen[0] = true;
-    while let Some(block) = open.pop() {
-        for &next in &function.blocks[block].successors {
-            if next == b {
-                return false;
-            }
-            if next != a && !seen[next] {
-                seen[next] = true;
-                open.push(next);
-            }
-        }
-    }
-    b != 0
-}
-
 fn count_barriers(callee: &Callee<'_>) -> usize {
     match callee {
         Callee::Function(name) => usize::from(name.starts_with("llvm.nvvm.bar")),
         Callee::Asm(text) => ptx::operations(text).filter(|operation| is_barrier(operation)).count(),
     }
-}
-
-fn is_barrier(operation: &str) -> bool {
-    operation.starts_with("bar.") || operation.starts_with("barrier.")
-}
-
-fn is_collective(operation: &str) -> bool {
-    const PREFIXES: &[&str] = &[
-        "shfl.sync",
-        "vote.sync",
-        "match.",
-        "redux.sync",
-        "elect.sync",
-        "activemask",
-        "mma.",
-        "wmma.",
-        "wgmma.",
-        "ldmatrix.",
-        "stmatrix.",
-        "tcgen05.",
-    ];
-    is_barrier(operation) || PREFIXES.iter().any(|prefix| operation.starts_with(prefix))
 }
 
 /// Whether LLVM's intrinsic of this name is collective.

@@ -50,9 +50,14 @@ const INTRINSIC: &str = "tail call void @llvm.nvvm.barrier.cta.sync.aligned.all(
 
 fn ptx(barriers: usize) -> String {
     format!(
-        ".visible .entry k(\n\t.param .u64 k_param_0\n)\n{{\n{}\tret;\n}}\n",
+        ".version 7.0\n.target sm_80\n.visible .entry k(\n\t.param .u64 k_param_0\n)\n{{\n{}\tret;\n}}\n",
         "\tbar.sync \t0;\n".repeat(barriers)
     )
+}
+
+/// The check of two texts.
+fn check(ir: &str, ptx: &str, allowed: &[String]) -> Result<(), BarrierError> {
+    super::check(ir, &cuda_ptx::parse(ptx).unwrap(), allowed)
 }
 
 fn run(blocks: &str, barriers: usize) -> Result<(), BarrierError> {

@@ -53,7 +53,8 @@ pub struct CudaBuilder {
     pub release: bool,
     /// An optional path to write the PTX to, too.
     pub ptx_file_copy_path: Option<PathBuf>,
-    /// Whether the PTX says which source line an instruction comes from; it has no effect on code. `true` by default.
+    /// Whether the PTX says which source line an instruction comes from, and in a comment what that was inlined
+    /// through ([`cuda_ptx::lines`]); it has no effect on code. `true` by default.
     pub generate_line_info: bool,
     /// The architecture to compile for: the oldest GPU that the PTX can run on. [`NvvmArch::Compute80`] by default.
     pub arch: NvvmArch,
@@ -188,6 +189,7 @@ impl CudaBuilder {
             arch: self.arch,
             ptx_version: self.ptx_version,
             release: self.release,
+            comments: self.generate_line_info,
             build_args: &self.build_args,
             target_dir,
             asm: &asm,
@@ -207,9 +209,13 @@ impl CudaBuilder {
 
     /// Checks what LLVM wrote and completes it.
     fn finish(&self, ptx: String, ir: &str) -> Result<String, CudaBuilderError> {
-        ptx::check_externs(&ptx)?;
-        barriers::check(ir, &ptx, &self.allowed_duplicates)?;
-        let ptx = if self.generate_line_info { ptx } else { ptx::strip_line_info(&ptx) };
+        let ptx = match self.generate_line_info {
+            true => cuda_ptx::lines::compact(&ptx),
+            false => ptx::strip_line_info(&ptx),
+        };
+        let module = cuda_ptx::parse(&ptx).map_err(PtxError::Syntax)?;
+        ptx::check_externs(&module)?;
+        barriers::check(ir, &module, &self.allowed_duplicates)?;
         Ok(version::raise(ptx::apply_launch_bounds(&ptx)?))
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Compilation<'a> {
     pub ptx_version: Option<u32>,
     /// Without overflow checks and debug assertions.
     pub release: bool,
+    /// Whether LLVM writes comments, which say what each line was inlined through.
+    pub comments: bool,
     pub build_args: &'a [String],
     /// Cargo's target directory; not that of a cargo that waits for us, which holds its lock.
     pub target_dir: &'a Path,
@@ -129,6 +131,9 @@ impl Compilation<'_> {
         command.arg("-Cllvm-args=-unroll-threshold=3000");
         // An indirect branch is slow on a GPU, and ptxas 13 was seen to compile loops around one wrongly.
         command.arg("-Cjump-tables=no");
+        if self.comments {
+            command.arg("-Zverbose-asm");
+        }
         // Without `link` rustc skips link-time optimisation between crates; there is nothing to link.
         command.arg(format!("-Clinker={}", do_nothing()));
         command

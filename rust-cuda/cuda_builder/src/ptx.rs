@@ -5,6 +5,9 @@ use std::collections::HashMap;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PtxError {
+    /// It is not what PTX looks like: inline assembly can hold anything.
+    #[error("the PTX that the compiler wrote cannot be read: {0}; look at the kernels' inline assembly")]
+    Syntax(#[source] cuda_ptx::ParseError),
     /// Functions are called that no crate defines.
     #[error("the kernels call {}, which neither they nor the driver define; give each a body that is compiled for the GPU", names(.0))]
     Unresolved(Vec<String>),
@@ -32,11 +35,12 @@ const PROVIDED: &[&str] = &["vprintf", "malloc", "free", "__assertfail"];
 const LAUNCH_BOUNDS: &str = "// cuda_std: launch_bounds ";
 
 /// Fails when a function is called that nobody defines.
-pub(crate) fn check_externs(ptx: &str) -> Result<(), PtxError> {
-    let mut unresolved: Vec<String> = ptx
-        .lines()
-        .filter_map(|line| line.trim_start().strip_prefix(".extern .func"))
-        .map(function_name)
+pub(crate) fn check_externs(module: &cuda_ptx::Module<'_>) -> Result<(), PtxError> {
+    let mut unresolved: Vec<String> = module
+        .functions
+        .iter()
+        .filter(|function| function.body.is_none() && function.linkage.contains(&"extern"))
+        .map(|function| function.name)
         .filter(|name| !PROVIDED.contains(name))
         .map(str::to_owned)
         .collect();
@@ -96,43 +100,6 @@ pub(crate) fn strip_line_info(ptx: &str) -> String {
     code.lines().filter(|line| !is_line_info(line)).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The functions that PTX defines, each name with its body.
-pub(crate) fn functions(ptx: &str) -> impl Iterator<Item = (&str, &str)> {
-    let mut rest = ptx;
-    std::iter::from_fn(move || {
-        loop {
-            let start =
-                [".entry ", ".func "].iter().filter_map(|kind| Some(rest.find(kind)? + kind.len())).min()?;
-            rest = &rest[start..];
-            let name = function_name(rest);
-            let Some(end) = rest.find("\n{").into_iter().chain(rest.find(';')).min() else { continue };
-            let defined = rest[end..].starts_with('\n');
-            rest = &rest[end..];
-            if defined {
-                let body = &rest[..body_len(rest)];
-                rest = &rest[body.len()..];
-                return Some((name, body));
-            }
-        }
-    })
-}
-
-/// How far the body at the start of `text` reaches. Inline assembly may have braces of its own.
-fn body_len(text: &str) -> usize {
-    let mut end = 0;
-    let mut asm = false;
-    for line in text.split_inclusive('\n') {
-        end += line.len();
-        match line.trim() {
-            "// begin inline asm" => asm = true,
-            "// end inline asm" => asm = false,
-            _ if !asm && line.starts_with('}') => break,
-            _ => {}
-        }
-    }
-    end
-}
-
 /// The name in a declaration, after `.entry` or `.func` and the value that it may return.
 fn function_name(declaration: &str) -> &str {
     let mut rest = declaration.trim_start();
@@ -143,7 +110,7 @@ fn function_name(declaration: &str) -> &str {
     &rest[..end]
 }
 
-/// The operations in a piece of PTX, in order: the first word of every statement, its predicate aside.
+/// The operations in a piece of inline assembly, in order: the first word of every statement, its predicate aside.
 pub(crate) fn operations(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .map(|line| line.split("//").next().unwrap_or_default())
