@@ -5,6 +5,7 @@ pub mod decode;
 pub mod device;
 pub mod gguf;
 pub mod kernel;
+pub mod medpsy;
 pub mod model;
 pub mod quant;
 pub mod random;
