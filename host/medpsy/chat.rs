@@ -152,6 +152,12 @@ mod tests {
             {{- messages[0].content.split('-')[-1].lstrip('x') }}{%- endif %}{{- ns.last }}";
         let rendered = render(template, &[Message::user("a-xb")]).unwrap();
         assert_eq!(rendered, "b0");
+        // As Qwen3's takes thoughts from a turn.
+        let template = "{%- for m in messages %}{%- if m.content is string and '</t>' in m.content and not m.tools %}\
+            {{- m.content.split('</t>')[0].rstrip('\\n').split('<t>')[-1].lstrip('\\n') }}{%- endif %}\
+            {%- if loop.last or not enable_thinking is defined %}{{- '|' + m.role }}{%- endif %}{%- endfor %}";
+        let rendered = render(template, &[Message::user("<t>\nhm\n</t>yes"), Message::user("b")]).unwrap();
+        assert_eq!(rendered, "hm|user|user");
         let failed = render("{{ raise_exception('no') }}", &[Message::user("a")]).unwrap_err();
         assert!(failed.to_string().contains("no"), "{failed}");
     }

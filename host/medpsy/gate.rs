@@ -3,14 +3,15 @@
 use std::fs;
 use std::path::Path;
 
+use psionic_peer::PeerRun;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::admission::{OTHER_SIZE, Posture, TABLE};
 use super::artifact::PINNED;
-use super::matrix::{MATRIX_SCHEMA, Matrix, REQUIREMENTS, Row, Status, decide};
+use super::matrix::{MATRIX_SCHEMA, Matrix, Method, REQUIREMENTS, Row, Status, decide, judge, means};
 use super::policy::{MedicalPolicy, PERSONA, REFUSED_PHRASES};
-use super::receipt::BENCH_SCHEMA;
+use super::receipt::{BENCH_SCHEMA, Means};
 
 /// The admission policy, below the repository's root.
 pub const POLICY_FILE: &str = "fixtures/medpsy/capability/medpsy_admission_policy_v1.json";
@@ -256,6 +257,7 @@ fn lacks(row: &Row, matrix: &Matrix) -> Vec<&'static str> {
     );
     need(row.repeats_identical != Some(false), "repeats that chose the same tokens");
     need(row.report.is_some() || row.imported_from.is_some(), "the program's report");
+    need(figures_follow(row), "figures that follow from its report");
     if row.is_psionic() {
         let report = row.report.as_ref();
         need(
@@ -266,9 +268,27 @@ fn lacks(row: &Row, matrix: &Matrix) -> Vec<&'static str> {
         );
         need(row.generated_tokens.is_some(), "its tokens");
     } else {
-        need(row.agreement.is_some(), "its agreement with Psionic's tokens");
+        let told = row.agreement.as_ref().map(|agreement| agreement.strength);
+        let psionic = matrix.rows.iter().find(|ours| ours.is_psionic() && ours.scenario == row.scenario);
+        let random = matrix.artifact.provenance.has_random_weights();
+        let judged = psionic.map(|ours| judge(ours, row, random, matrix.logits.as_ref()).strength);
+        need(told.is_some() && told == judged, "an agreement that follows from its tokens");
     }
     lacks
+}
+
+/// Whether a row's figures are those of the report inside; what was imported has none.
+fn figures_follow(row: &Row) -> bool {
+    let Some(report) = &row.report else { return true };
+    let told = |means: Option<Means>| serde_json::to_value(means).unwrap_or_default();
+    let runs = || serde_json::from_value::<Vec<PeerRun>>(report["warm"].clone()).unwrap_or_default();
+    match row.method {
+        Some(Method::PsionicBench) => report["warm"] == told(row.warm),
+        Some(Method::LlamaPeerDevice | Method::LlamaPeerHost) => {
+            told(means(&runs().iter().collect::<Vec<_>>())) == told(row.warm)
+        }
+        _ => true,
+    }
 }
 
 /// What the capability matrix claims, against the rows.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::MedPsyError;
+use crate::gguf::{Array, Metadata, Value};
 
 /// The policy's name.
 pub const POLICY_ID: &str = "medical_model_use.medpsy.v1";
@@ -83,11 +84,13 @@ pub fn check_text(text: &str) -> Result<(), MedPsyError> {
 }
 
 /// Whether a model is MedPsy, by the texts of its own metadata.
-pub fn is_medpsy(metadata: &crate::gguf::Metadata) -> bool {
+pub fn is_medpsy(metadata: &Metadata) -> bool {
     let is_qwen3 = matches!(metadata.string("general.architecture"), Ok(Some("qwen3")));
     let names = |key: &str| key.starts_with("general.");
-    let mentions = |value: &crate::gguf::Value| match value {
-        crate::gguf::Value::String(text) => text.to_lowercase().contains("medpsy"),
+    let is_name = |text: &String| text.to_lowercase().contains("medpsy");
+    let mentions = |value: &Value| match value {
+        Value::String(text) => is_name(text),
+        Value::Array(Array::String(texts)) => texts.iter().any(is_name),
         _ => false,
     };
     let persona = matches!(metadata.string("tokenizer.chat_template"), Ok(Some(template)) if template.contains(PERSONA));

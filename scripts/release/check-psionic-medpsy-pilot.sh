@@ -7,5 +7,5 @@ tree=$(mktemp)
 trap 'rm -f "$tree"' EXIT
 # What runs with Psionic on any platform; build and test dependencies do not.
 cargo tree --locked --package psionic --edges normal --target all --prefix none > "$tree"
-export PSIONIC_SKIP_PTX=1
+export PSIONIC_SKIP_PTX=${PSIONIC_SKIP_PTX-1}
 cargo run --locked --quiet --package psionic --bin psionic -- medpsy gate --root . --dependencies "$tree" "$@"

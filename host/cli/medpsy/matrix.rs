@@ -22,12 +22,15 @@ use crate::cli::terminal::{note, one_line, say};
 /// run here are in the matrix with the reason. What may be claimed is computed
 /// from the rows. benches/llama.cpp/build.sh makes llama.cpp's programs.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "psionic medpsy matrix [OPTIONS] -m <FILE> -o <FOLDER> --host <NAME>",
+    after_help = "\
 Examples:
   psionic medpsy matrix -m model.gguf --llama llama/bin --host h200 \\
       -o fixtures/medpsy/benchmarks
   psionic medpsy matrix -m model.gguf --llama llama/bin --host rtx4080 \\
-      -o fixtures/medpsy/benchmarks --import-ollama ollama.json")]
+      -o fixtures/medpsy/benchmarks --import-ollama ollama.json"
+)]
 pub struct Args {
     /// The model, a GGUF file
     #[arg(short, long, value_name = "FILE")]

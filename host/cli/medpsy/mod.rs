@@ -17,7 +17,10 @@ use super::failure::Failure;
 #[command(after_help = "\
 Examples:
   psionic medpsy admit -m medpsy-1.7b-q4_k_m-imat.gguf
-  psionic medpsy bench --model-path model.gguf --backend cuda --json")]
+  psionic medpsy bench --model-path model.gguf --backend cuda --json
+  psionic medpsy matrix -m model.gguf --llama llama/bin --host h200 \\
+      -o fixtures/medpsy/benchmarks
+  psionic medpsy gate --dependencies tree.txt")]
 pub struct Args {
     #[command(subcommand)]
     action: Action,

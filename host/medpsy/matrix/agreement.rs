@@ -53,7 +53,8 @@ pub fn judge(
     });
     let (strength, basis) = match (parted, logits) {
         (None, _) => (Strength::Strong, Basis::GeneratedTokens),
-        (Some(_), Some(logits)) if random_weights => {
+        // The logits are those of the llama.cpp that ran here, and say nothing of a row that ran elsewhere.
+        (Some(_), Some(logits)) if random_weights && other.imported_from.is_none() => {
             let strength = if logits.within_limits { Strength::Strong } else { Strength::Mismatched };
             (strength, Basis::LogitsOverFixedTokens)
         }
@@ -124,6 +125,8 @@ mod tests {
             assert_eq!(judged(&ours, &other, true, Some(&far)), (Strength::Mismatched, basis, Some(0)));
         }
         assert_eq!(judged(&ours, &other, true, None).0, Strength::Mismatched);
+        let imported = Row { imported_from: Some("a.json".to_owned()), ..other };
+        assert_eq!(judged(&ours, &imported, true, Some(&logits(1e-4, 0.01))).0, Strength::Mismatched);
     }
 
     #[test]

@@ -281,11 +281,9 @@ impl<'a> Subject<'a> {
         if let Some(id) = chosen.ids.iter().find(|id| **id as usize >= self.vocab) {
             return Err(Failure(format!("expected ids below {}, found {id}", self.vocab)));
         }
-        let times = |run: &PeerRun| (run.total_ns as f64 / 1e6, run.first_ns as f64 / 1e6, run.tokens);
-        let warm: Vec<_> = chosen.warm.iter().map(times).collect();
-        let all: Vec<_> = std::iter::once(&cold).chain(&chosen.warm).map(times).collect();
-        let best = warm.iter().filter_map(|run| Means::of(&[*run])?.decode_only_tokens_per_second);
-        let every = Means::of(&all);
+        let best = chosen.warm.iter().filter_map(|run| means(&[run])?.decode_only_tokens_per_second);
+        let all: Vec<&PeerRun> = std::iter::once(&cold).chain(&chosen.warm).collect();
+        let every = means(&all);
         Ok(Row {
             repeats: Some(all.len()),
             output_tokens: Some(chosen.ids.len()),
@@ -294,8 +292,8 @@ impl<'a> Subject<'a> {
             mean_total_ms: every.map(|means| means.total_ms),
             mean_decode_tokens_per_second: every.and_then(|means| means.end_to_end_tokens_per_second),
             best_warm_decode_tokens_per_second: best.max_by(f64::total_cmp),
-            cold: Means::of(&[times(&cold)]),
-            warm: Means::of(&warm),
+            cold: means(&[&cold]),
+            warm: means(&chosen.warm.iter().collect::<Vec<_>>()),
             report: Some(report(&chosen, &cold)),
             generated_tokens: Some(chosen.ids),
             ..row
@@ -337,9 +335,10 @@ impl<'a> Subject<'a> {
         for row in rows.iter_mut().filter(|row| row.is_comparator()) {
             let Some(psionic) = ours.iter().find(|ours| ours.scenario == row.scenario) else { continue };
             let mut agreement = judge(psionic, row, random, logits);
+            let measured_here = row.imported_from.is_none();
             let parted = agreement.first_divergence.as_mut();
             if let (Some(at), Some(tokens)) = (parted, &psionic.generated_tokens)
-                && row.runtime == "llama.cpp"
+                && measured_here
                 && let (Some(ours), Some(theirs)) = (at.psionic_id, at.other_id)
             {
                 let so_far = [&self.request.prompt[..], &tokens[..at.index]].concat();
@@ -412,6 +411,12 @@ fn without_tokens(mut report: BenchReport) -> BenchReport {
         run.generated_tokens.clear();
     }
     report
+}
+
+/// The means of llama-peer's runs.
+pub fn means(runs: &[&PeerRun]) -> Option<Means> {
+    let times = |run: &&PeerRun| (run.total_ns as f64 / 1e6, run.first_ns as f64 / 1e6, run.tokens);
+    Means::of(&runs.iter().map(times).collect::<Vec<_>>())
 }
 
 /// What llama-peer said, but for the tokens.

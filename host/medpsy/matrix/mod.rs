@@ -15,6 +15,7 @@ pub use agreement::judge;
 pub use decision::{Compared, Decision, Parity, decide};
 pub use error::MatrixError;
 pub use import::{llama_bench, ollama};
+pub(super) use measure::means;
 pub use measure::{MatrixRequest, measure};
 pub use record::{
     Agreement, Artifact, Basis, DivergenceAt, LogitsAgreement, MATRIX_SCHEMA, Matrix, Method, PromptContract,

@@ -3,6 +3,7 @@
 use super::{arg, json, keys, psionic, refused, stdout, text, trained};
 use crate::medpsy::{file, header, tiny_medpsy};
 use psionic::gguf::GgufFile;
+use psionic::medpsy::gate::{Evidence, check};
 use psionic::medpsy::{DISCLAIMER, ModelSize, PERSONA, POLICY_ID};
 use psionic::model::Tokenizer;
 use serde_json::{Value, json as value};
@@ -330,6 +331,14 @@ fn a_matrix_has_every_row_with_figures_or_with_the_reason_why_not() {
         (&value!(true), &value!(0.0))
     );
     assert_eq!(matrix_value["decision"]["can_claim_competitive"], false);
+    // For the gate a trial on the CPU lacks what only a GPU and a published shape give, and nothing else.
+    let mut evidence =
+        Evidence::read(Path::new(env!("CARGO_MANIFEST_DIR")), "psionic v0.1.0\n".to_owned()).unwrap();
+    evidence.matrices = vec![("trial".to_owned(), matrix_value.clone())];
+    for finding in check(&evidence) {
+        let trial = ["the check that the GPU was idle", "no published size"];
+        assert!(trial.iter().any(|part| finding.message.contains(part)), "{}", finding.message);
+    }
     assert!(!matrix_value.to_string().contains(arg(folder.path())), "a machine's paths are not retained");
     refused(&mut matrix(folder.path(), &["--cpu"]), 1, "a retained matrix is not replaced");
 }

@@ -17,20 +17,26 @@ fn repository(file: &str) -> Value {
 fn rows() -> Value {
     let mut rows = Vec::new();
     for scenario in ["eos_honoured", "fixed_length_eos_ignored"] {
-        let row = |runtime: &str, engine: &str, method: &str, rate: f64| {
+        let row = |runtime: &str, engine: &str, method: &str, warm: Value, report: Value| {
             json!({
                 "runtime": runtime, "status": "completed", "gpu": "A GPU", "execution_engine": engine, "method": method,
-                "scenario": scenario, "turn": 1, "version": "1", "artifact_sha256": SHA, "output_tokens": 2,
-                "generated_tokens": [1, 2], "stopped_on_eos": false, "repeats_identical": true,
-                "warm": {"runs": 2, "total_ms": 1.0, "ttft_ms": 0.5, "end_to_end_tokens_per_second": rate,
-                    "decode_only_tokens_per_second": rate, "decode_only_std_dev": 0.0},
-                "idle_check": {"name": "A GPU"},
-                "report": {"schema": "psionic.medpsy.bench.v1", "medical_policy": {"policy_id": POLICY_ID}},
+                "scenario": scenario, "turn": 1, "version": "1", "artifact_sha256": SHA, "output_tokens": 3,
+                "generated_tokens": [1, 2, 3], "stopped_on_eos": false, "repeats_identical": true, "warm": warm,
+                "idle_check": {"name": "A GPU"}, "report": report,
             })
         };
-        rows.push(row("psionic", "psionic_qwen3_cuda", "psionic_bench", 300.0));
-        let mut other = row("llama.cpp", "llama_cpp_cuda", "llama_peer_device", 200.0);
-        other["agreement"] = json!({"strength": "strong", "basis": "generated_tokens", "same_tokens": 2,
+        // Three tokens, the first after 10 ms: 20 ms for Psionic, 30 for the other.
+        let warm = |total: f64| {
+            json!({"runs": 1, "total_ms": total, "ttft_ms": 10.0, "end_to_end_tokens_per_second": 3.0 * 1e3 / total,
+                "decode_only_tokens_per_second": 2.0 * 1e3 / (total - 10.0), "decode_only_std_dev": 0.0})
+        };
+        let policy = json!({"policy_id": POLICY_ID});
+        let ours = json!({"schema": "psionic.medpsy.bench.v1", "medical_policy": policy, "warm": warm(20.0)});
+        let theirs = json!({"warm": [
+            {"tokens": 3, "stopped": false, "first_ns": 10_000_000, "total_ns": 30_000_000}]});
+        rows.push(row("psionic", "psionic_qwen3_cuda", "psionic_bench", warm(20.0), ours));
+        let mut other = row("llama.cpp", "llama_cpp_cuda", "llama_peer_device", warm(30.0), theirs);
+        other["agreement"] = json!({"strength": "strong", "basis": "generated_tokens", "same_tokens": 3,
             "first_divergence": null});
         rows.push(other);
     }
@@ -156,7 +162,7 @@ fn rows_that_do_not_back_a_claim_close_it() {
     let rule = Rule::ClaimWithoutRow;
     // Slower, in either figure.
     for figure in ["decode_only_tokens_per_second", "end_to_end_tokens_per_second"] {
-        closed_by_rows(|rows| rows[0]["warm"][figure] = json!(199.0), rule, claim);
+        closed_by_rows(|rows| rows[0]["warm"][figure] = json!(99.0), rule, claim);
     }
     // Other tokens; a comparator without tokens; another GPU; another file; no comparator at all.
     closed_by_rows(|rows| rows[1]["agreement"]["strength"] = json!("mismatched"), rule, claim);
@@ -199,11 +205,15 @@ fn a_row_without_its_evidence_closes_it() {
     ] {
         closed_by_rows(|rows| drop(rows[0].as_object_mut().unwrap().remove(field)), Rule::RowEvidence, part);
     }
-    closed_by_rows(
-        |rows| drop(rows[1].as_object_mut().unwrap().remove("agreement")),
-        Rule::RowEvidence,
-        "its agreement",
-    );
+    let agreement = "an agreement that follows from its tokens";
+    let unjudged = |rows: &mut Vec<Value>| drop(rows[1].as_object_mut().unwrap().remove("agreement"));
+    closed_by_rows(unjudged, Rule::RowEvidence, agreement);
+    closed_by_rows(|rows| rows[1]["generated_tokens"] = json!([1, 9, 3]), Rule::RowEvidence, agreement);
+    for row in [0, 1] {
+        let figure =
+            |rows: &mut Vec<Value>| rows[row]["warm"]["decode_only_tokens_per_second"] = json!(101.0);
+        closed_by_rows(figure, Rule::RowEvidence, "figures that follow from its report");
+    }
     closed_by_rows(|rows| rows[0]["repeats_identical"] = json!(false), Rule::RowEvidence, "the same tokens");
     closed_by_rows(|rows| rows[0]["report"] = json!({}), Rule::RowEvidence, "the claim boundary");
     closed_by_rows(|rows| rows[4]["reason"] = json!(" "), Rule::RowEvidence, "the reason");
@@ -218,7 +228,7 @@ fn a_matrix_that_is_incomplete_or_forged_closes_it() {
         closed(&evidence, Rule::Matrix, part);
     };
     changed("/decision/can_claim_competitive", json!(false), "the decision does not follow");
-    changed("/rows/0/warm/decode_only_tokens_per_second", json!(400.0), "the decision does not follow");
+    changed("/rows/0/warm/decode_only_tokens_per_second", json!(300.0), "the decision does not follow");
     changed("/schema", json!("another"), "the schema");
     changed("/medical_policy/disclaimer_required", json!(false), "the medical policy");
     changed("/artifact/admission/model_size", json!("other"), "no published size");
