@@ -4,11 +4,13 @@
 //       Feeds the ids one at a time, as decoding does, and writes the logits after each (after the last N only): 32-bit
 //       floats, a row of the vocabulary's length for each position. Prints {"positions", "vocab"}.
 //
-//   llama-peer greedy -m MODEL --token-ids FILE -n N [-r R] [--choose host|device]
-//       Feeds the ids, then N times chooses the token with the largest logit and feeds it: once for the record and then
-//       R times (5) for the time, which ends when the last token has gone through the model. Prints {"choose", "ids",
-//       "margins" (best minus second-best logit, when the host chooses), "repeated" (whether every timed repetition
-//       chose the same ids), "samples_ns", "n_threads", "flash_attn"}.
+//   llama-peer greedy -m MODEL --token-ids FILE -n N [-r R] [--choose host|device] [--stop ID]
+//       Feeds the ids, then N times chooses the token with the largest logit and feeds it, but none after ID: once cold
+//       and then R times (5) warm. A run's time ends when the last token has gone through the model. Prints {"choose",
+//       "ids", "margins" (best minus second-best logit, when the host chooses; of a run that is not timed), "cold" (a
+//       run), "warm" (runs), "samples_ns" (of the warm runs, from behind the prompt on), "repeated" (whether every run
+//       chose the same ids), "n_threads", "flash_attn"}. A run is {"tokens", "stopped" (at ID), "first_ns" (from an empty
+//       sequence until the first token had gone through the model), "total_ns" (until the last one had)}.
 //
 // FILE holds the ids in any notation of numbers, as [1, 2, 3]. Both take -ngl N (99), -fa 0|1 (1) and -t N (the cores).
 // Exit status: 0; 1 llama.cpp failed; 2 the arguments cannot be used.
@@ -50,7 +52,7 @@ int number(const std::string & text, int least) {
 
 struct Options {
     std::string mode, model, ids, out, choose = "host";
-    int last = 0, count = 0, repetitions = 5, layers = 99, flash = 1, threads = 0;
+    int last = 0, count = 0, repetitions = 5, layers = 99, flash = 1, threads = 0, stop = -1;
 
     Options(int argc, char ** argv) {
         mode = argc > 1 ? argv[1] : "";
@@ -69,6 +71,7 @@ struct Options {
             else if (name == "-ngl")        layers = number(value, 0);
             else if (name == "-fa")         flash = number(value, 0);
             else if (name == "-t")          threads = number(value, 1);
+            else if (name == "--stop")      stop = number(value, 0);
             else throw Usage("expected an option that there is, found " + name);
         }
         if (model.empty() || ids.empty()) throw Usage("expected -m MODEL and --token-ids FILE");
@@ -209,38 +212,78 @@ template <typename T> void print_list(const char * name, const char * format, co
     printf("], ");
 }
 
-void decode_greedily(const Options & options, Engine & engine, const Tokens & prompt) {
-    const bool host = options.choose == "host";
+// One greedy run from an empty sequence.
+struct Run {
     Tokens ids;
-    std::vector<double> margins;
-    engine.begin(prompt);
-    for (int i = 0; i < options.count; i++) {
-        if (host) margins.push_back(engine.margin());
-        ids.push_back(engine.choose());
-        engine.feed(&ids.back(), 1);
-    }
-    bool repeated = true;
-    std::vector<long long> samples;
-    for (int repetition = 0; repetition < options.repetitions; repetition++) {
+    bool stopped = false;
+    long long first = 0, total = 0;  // since it began
+    long long decode = 0;            // since the prompt had gone through the model
+
+    Run(const Options & options, Engine & engine, const Tokens & prompt) {
+        ids.reserve(options.count);
+        const auto start = now();
         engine.begin(prompt);
         engine.wait();
-        Tokens again(options.count);
-        const auto start = std::chrono::steady_clock::now();
-        for (llama_token & token : again) {
-            token = engine.choose();
-            engine.feed(&token, 1);
+        const auto begun = now();
+        while ((int) ids.size() < options.count && !stopped) {
+            ids.push_back(engine.choose());
+            engine.feed(&ids.back(), 1);
+            stopped = ids.back() == options.stop;
+            if (ids.size() == 1) {
+                engine.wait();
+                first = now() - start;
+            }
         }
         engine.wait();
-        const auto time = std::chrono::steady_clock::now() - start;
-        samples.push_back(std::chrono::duration_cast<std::chrono::nanoseconds>(time).count());
-        repeated = repeated && again == ids;
+        total = now() - start;
+        decode = now() - begun;
+    }
+
+    void print() const {
+        printf("{\"tokens\": %zu, \"stopped\": %s, \"first_ns\": %lld, \"total_ns\": %lld}", ids.size(),
+               stopped ? "true" : "false", first, total);
+    }
+
+private:
+    static long long now() {
+        const auto time = std::chrono::steady_clock::now().time_since_epoch();
+        return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+    }
+};
+
+void decode_greedily(const Options & options, Engine & engine, const Tokens & prompt) {
+    const bool host = options.choose == "host";
+    const Run cold(options, engine, prompt);
+    bool repeated = true;
+    std::vector<Run> warm;
+    std::vector<long long> samples;
+    for (int repetition = 0; repetition < options.repetitions; repetition++) {
+        warm.emplace_back(options, engine, prompt);
+        samples.push_back(warm.back().decode);
+        repeated = repeated && warm.back().ids == cold.ids;
+    }
+    std::vector<double> margins;
+    if (host) {
+        // Apart, because looking for the second best takes time.
+        engine.begin(prompt);
+        for (const llama_token & token : cold.ids) {
+            margins.push_back(engine.margin());
+            engine.feed(&token, 1);
+        }
     }
     printf("{\"choose\": \"%s\", ", options.choose.c_str());
-    print_list("ids", "%d", ids);
+    print_list("ids", "%d", cold.ids);
     if (host) print_list("margins", "%.6g", margins);
     print_list("samples_ns", "%lld", samples);
-    printf("\"repeated\": %s, \"n_threads\": %d, \"flash_attn\": %d}\n", repeated ? "true" : "false", options.threads,
-           options.flash);
+    printf("\"cold\": ");
+    cold.print();
+    printf(", \"warm\": [");
+    for (size_t i = 0; i < warm.size(); i++) {
+        printf("%s", i ? ", " : "");
+        warm[i].print();
+    }
+    printf("], \"repeated\": %s, \"n_threads\": %d, \"flash_attn\": %d}\n", repeated ? "true" : "false",
+           options.threads, options.flash);
 }
 
 void warnings_only(ggml_log_level level, const char * text, void *) {

@@ -7,7 +7,7 @@ use psionic::device::COMMIT;
 use psionic::gguf::GgufFile;
 use psionic::model::Model;
 
-use super::common::DeviceArgs;
+use super::common::{DeviceArgs, open_model};
 use super::failure::Failure;
 use super::list::Numbers;
 use super::profile::{self, Picture};
@@ -103,7 +103,7 @@ impl Plan {
 
 fn open(paths: &[PathBuf]) -> Result<Vec<(GgufFile, ModelSummary)>, Failure> {
     let open = |path: &PathBuf| {
-        let file = GgufFile::open(path)?;
+        let file = open_model(path)?;
         let summary = ModelSummary::of(&file)?;
         Ok((file, summary))
     };

@@ -6,7 +6,8 @@ use std::sync::Once;
 use clap::{Args, ValueEnum};
 use psionic::decode::{self, DecodeError, Decoder, DecoderOptions, EngineKind};
 use psionic::device::{self, COMMIT, Device, DeviceInfo};
-use psionic::gguf::GgufFile;
+use psionic::gguf::{GgufFile, GgufHeader};
+use psionic::medpsy::{self, Admission, AdmissionRequest};
 use psionic::model::{Config, Model};
 use serde::Serialize;
 
@@ -68,6 +69,25 @@ pub enum Activations {
     Float,
 }
 
+impl From<Engine> for decode::EngineChoice {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Auto => Self::Auto,
+            Engine::Graph => Self::Graph,
+            Engine::Persistent => Self::Persistent,
+        }
+    }
+}
+
+impl From<Activations> for decode::Activations {
+    fn from(activations: Activations) -> Self {
+        match activations {
+            Activations::Int8 => Self::Int8,
+            Activations::Float => Self::Float,
+        }
+    }
+}
+
 impl Backend {
     /// Opens the device, and says so where it is not the one that was hoped for.
     pub fn open(self) -> Result<Device, Failure> {
@@ -88,15 +108,7 @@ impl DeviceArgs {
     /// Opens the device and loads a model.
     pub fn load(self, model: &Model<'_>, context: usize) -> Result<Decoder, Failure> {
         let device = self.backend.open()?;
-        let activations = match self.activations {
-            Activations::Int8 => decode::Activations::Int8,
-            Activations::Float => decode::Activations::Float,
-        };
-        let engine = match self.engine {
-            Engine::Auto => decode::EngineChoice::Auto,
-            Engine::Graph => decode::EngineChoice::Graph,
-            Engine::Persistent => decode::EngineChoice::Persistent,
-        };
+        let (activations, engine) = (self.activations.into(), self.engine.into());
         let options = DecoderOptions { context: Some(context), activations, engine };
         let mut progress = Progress::new("loading");
         Ok(Decoder::load(device, model, &options, &mut |done, total| progress.set(done, total))?)
@@ -137,6 +149,35 @@ impl Provenance {
             context: decoder.context(),
         }
     }
+}
+
+/// A model's file and, when it is one of MedPsy, why it may run.
+pub struct Opened {
+    pub file: GgufFile,
+    pub medical: Option<Admission>,
+}
+
+impl Opened {
+    /// Opens a file. One of MedPsy is admitted by the medical policy, or refused, before any weights are read.
+    pub fn new(path: &Path, allow_blocked: bool) -> Result<Self, Failure> {
+        let header = GgufHeader::open(path)?;
+        let request = AdmissionRequest { claimed: None, allow_blocked };
+        let is_medpsy = medpsy::is_medpsy(header.metadata());
+        let medical = is_medpsy.then(|| medpsy::admit(&header, request)).transpose()?;
+        Ok(Self { file: header.into_file()?, medical })
+    }
+
+    /// Says what the policy has to say of it.
+    pub fn warn(&self) {
+        self.medical.iter().flat_map(|admission| &admission.warnings).for_each(note);
+    }
+}
+
+/// Opens a model's file and says what the medical policy has to say of it, if anything.
+pub fn open_model(path: &Path) -> Result<GgufFile, Failure> {
+    let opened = Opened::new(path, false)?;
+    opened.warn();
+    Ok(opened.file)
 }
 
 /// A model in a line: its name, or its file's.

@@ -9,6 +9,8 @@ use psionic::decode::DecodeError;
 use psionic::device::DeviceError;
 use psionic::gguf::GgufError;
 use psionic::kernel::KernelError;
+use psionic::medpsy::MedPsyError;
+use psionic::medpsy::matrix::MatrixError;
 use psionic::model::{ModelError, SynthError, TokenizerError};
 
 use super::style::{ERROR, HINT};
@@ -164,6 +166,45 @@ impl From<DecodeError> for Failure {
             | DecodeError::ContextFull { .. }
             | DecodeError::UnknownToken { .. }
             | DecodeError::NoTokens => Kind::Usage,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<MedPsyError> for Failure {
+    fn from(error: MedPsyError) -> Self {
+        let kind = match error {
+            MedPsyError::Artifact(error) => return error.into(),
+            MedPsyError::Model(error) => return error.into(),
+            MedPsyError::Tokenizer(error) => return error.into(),
+            MedPsyError::Generation(error) => return error.into(),
+            MedPsyError::DigestMismatch { .. }
+            | MedPsyError::TierMismatch { .. }
+            | MedPsyError::UnknownTier { .. } => Kind::Model,
+            MedPsyError::TierBlocked { .. } => {
+                return Self::new(Kind::Model, error).hint(
+                    "`--allow-blocked-quantization` of `psionic generate` and `psionic medpsy bench` overrides it",
+                );
+            }
+            MedPsyError::ArtifactKind { .. }
+            | MedPsyError::Digest { .. }
+            | MedPsyError::InvalidRequest { .. }
+            | MedPsyError::SizeMismatch { .. }
+            | MedPsyError::Refused { .. }
+            | MedPsyError::ControlText { .. }
+            | MedPsyError::Template { .. } => Kind::Usage,
+            MedPsyError::Unwritable { .. } | MedPsyError::NotRepeatable { .. } => Kind::Failed,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<MatrixError> for Failure {
+    fn from(error: MatrixError) -> Self {
+        let kind = match error {
+            MatrixError::Model(error) => return error.into(),
+            MatrixError::Import { .. } => Kind::Usage,
+            MatrixError::Program(_) | MatrixError::Io { .. } | MatrixError::Exists { .. } => Kind::Failed,
         };
         Self::new(kind, error)
     }

@@ -2,25 +2,34 @@
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::ArgGroup;
 use psionic::decode::{DecodeError, Decoder};
-use psionic::gguf::GgufFile;
+use psionic::medpsy::{self, Admission, DISCLAIMER, MedicalPolicy, Message};
 use psionic::model::{Model, TextStream, Tokenizer};
 use serde::Serialize;
 
-use super::common::{DeviceArgs, ModelArgs, Provenance, check_tokens, decoder_label, model_label};
+use super::common::{DeviceArgs, ModelArgs, Opened, Provenance, check_tokens, decoder_label, model_label};
 use super::failure::Failure;
 use super::style::DIM;
-use super::terminal::{one_line, print_json, print_text, rate, say};
+use super::terminal::{note, one_line, print_json, print_text, rate, say};
+use super::token_ids;
 
 /// Continue a prompt, each token the likeliest
 ///
 /// The text goes to standard output as it comes; the model, the device and the
 /// speed go to standard error.
+///
+/// With a MedPsy model the medical policy holds: -p is a user's turn of a
+/// conversation that its persona opens, what asks for a diagnosis, a
+/// prescription or emergency care is refused, and a disclaimer is shown.
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "psionic generate [OPTIONS] -m <FILE> <-p <TEXT>|--prompt-tokens <IDS>>",
+#[command(override_usage = "\
+psionic generate [OPTIONS] -m <FILE> -p <TEXT>
+       psionic generate [OPTIONS] -m <FILE> --messages <FILE>
+       psionic generate [OPTIONS] -m <FILE> --prompt-tokens <IDS>",
     group = ArgGroup::new("the prompt").required(true), after_help = "\
 Examples:
   psionic generate -m qwen3-1.7b-q4_k_m.gguf -p 'The first emperor was'
@@ -33,6 +42,11 @@ pub struct Args {
     /// The prompt; special tokens written out in it count as themselves
     #[arg(short, long, value_name = "TEXT", group = "the prompt", allow_hyphen_values = true)]
     prompt: Option<String>,
+
+    /// A conversation in JSON, through the model's chat template:
+    /// [{\"role\": \"user\", \"content\": \"..\"}]
+    #[arg(long, value_name = "FILE", group = "the prompt")]
+    messages: Option<PathBuf>,
 
     /// The prompt as token ids, separated by commas
     #[arg(long, value_name = "IDS", value_delimiter = ',', group = "the prompt")]
@@ -50,6 +64,10 @@ pub struct Args {
     /// Go on after the tokens that end a text
     #[arg(long)]
     ignore_eos: bool,
+
+    /// Run a MedPsy model in a quantisation that the medical policy blocks
+    #[arg(long)]
+    allow_blocked_quantization: bool,
 
     #[command(flatten)]
     device: DeviceArgs,
@@ -84,11 +102,8 @@ enum Stop {
 }
 
 impl Plan {
-    fn new(args: &Args, model: &Model<'_>, tokenizer: &Tokenizer) -> Result<Self, Failure> {
-        let prompt = match &args.prompt {
-            Some(text) => tokenizer.encode(text)?,
-            None => args.prompt_tokens.clone(),
-        };
+    fn new(args: &Args, model: &Model<'_>, tokenizer: &Tokenizer, medical: bool) -> Result<Self, Failure> {
+        let prompt = prompt(args, tokenizer, medical)?;
         if prompt.is_empty() {
             return Err(Failure::usage(
                 "expected a prompt of at least one token, found an empty one; write some text",
@@ -109,6 +124,33 @@ impl Plan {
     }
 }
 
+/// The prompt's tokens. Whatever form it has, with a MedPsy model it has to pass the medical policy.
+fn prompt(args: &Args, tokenizer: &Tokenizer, medical: bool) -> Result<Vec<u32>, Failure> {
+    let conversation = match (&args.prompt, &args.messages) {
+        (_, Some(path)) => messages(path)?,
+        (Some(text), None) if medical => vec![Message::user(text)],
+        (Some(text), None) => return Ok(tokenizer.encode(text)?),
+        (None, None) => {
+            if medical {
+                medpsy::check_text(&tokenizer.decode(&args.prompt_tokens))?;
+            }
+            return Ok(args.prompt_tokens.clone());
+        }
+    };
+    let render = if medical { medpsy::medical_prompt } else { medpsy::prompt };
+    Ok(tokenizer.encode(&render(tokenizer, &conversation)?)?)
+}
+
+/// The conversation in a file.
+fn messages(path: &Path) -> Result<Vec<Message>, Failure> {
+    serde_json::from_str(&token_ids::text(path)?).map_err(|error| {
+        Failure::usage(format_args!(
+            "expected {} to hold a conversation, as [{{\"role\": \"user\", \"content\": \"..\"}}], found something else ({error}); correct the file",
+            path.display()
+        ))
+    })
+}
+
 /// What came of it.
 struct Outcome {
     generated: Vec<u32>,
@@ -119,10 +161,15 @@ struct Outcome {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let file = GgufFile::open(&args.model.model)?;
-    let model = Model::from_gguf(&file)?;
-    let tokenizer = Tokenizer::from_gguf(&file)?;
-    let plan = Plan::new(&args, &model, &tokenizer)?;
+    let opened = Opened::new(&args.model.model, args.allow_blocked_quantization)?;
+    let (file, medical) = (&opened.file, opened.medical.is_some());
+    let model = Model::from_gguf(file)?;
+    let tokenizer = Tokenizer::from_gguf(file)?;
+    let plan = Plan::new(&args, &model, &tokenizer, medical)?;
+    opened.warn();
+    if medical {
+        note(DISCLAIMER);
+    }
     let start = Instant::now();
     let mut decoder = args.device.load(&model, plan.context)?;
     let load_time = start.elapsed();
@@ -135,13 +182,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
             text: &outcome.text,
             stop: outcome.stop,
             timings: Timings::new(&plan, &outcome, load_time),
+            medical_policy: opened.medical.as_ref().map(Medical::new),
         });
     }
     let outcome = generate(&mut decoder, &plan, &tokenizer, &mut print_text)?;
     if !outcome.text.ends_with('\n') {
         print_text("\n")?;
     }
-    summarize(&model_label(&file, &model.config), &decoder, &plan, &outcome);
+    summarize(&model_label(file, &model.config), &decoder, &plan, &outcome);
     Ok(())
 }
 
@@ -229,6 +277,23 @@ struct Report<'a> {
     text: &'a str,
     stop: Stop,
     timings: Timings,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    medical_policy: Option<Medical<'a>>,
+}
+
+/// What a MedPsy model's answer comes with.
+#[derive(Serialize)]
+struct Medical<'a> {
+    #[serde(flatten)]
+    policy: MedicalPolicy,
+    disclaimer: &'static str,
+    admission: &'a Admission,
+}
+
+impl<'a> Medical<'a> {
+    fn new(admission: &'a Admission) -> Self {
+        Self { policy: MedicalPolicy::current(), disclaimer: DISCLAIMER, admission }
+    }
 }
 
 #[derive(Serialize)]

@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use clap::ArgGroup;
 use psionic::decode::Decoder;
-use psionic::gguf::GgufFile;
 use psionic::model::Model;
 use serde::Serialize;
 
-use super::common::{DeviceArgs, ModelArgs, Provenance, check_tokens, decoder_label, model_label};
+use super::common::{
+    DeviceArgs, ModelArgs, Provenance, check_tokens, decoder_label, model_label, open_model,
+};
 use super::failure::Failure;
 use super::terminal::{Progress, one_line, print, print_json, say};
 use super::token_ids;
@@ -82,7 +83,7 @@ impl Plan {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let file = GgufFile::open(&args.model.model)?;
+    let file = open_model(&args.model.model)?;
     let model = Model::from_gguf(&file)?;
     let plan = Plan::new(&args, &model)?;
     let mut decoder = args.device.load(&model, plan.tokens.len())?;

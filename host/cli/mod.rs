@@ -11,6 +11,7 @@ mod kernel;
 mod kernel_bench;
 mod list;
 mod logits;
+mod medpsy;
 mod model;
 mod perplexity;
 mod profile;
@@ -47,6 +48,7 @@ enum Command {
     Logits(logits::Args),
     Model(model::Args),
     Kernel(kernel::Args),
+    Medpsy(medpsy::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
 }
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
             Command::Logits(args) => logits::run(args),
             Command::Model(args) => model::run(args),
             Command::Kernel(args) => kernel::run(args),
+            Command::Medpsy(args) => medpsy::run(args),
             Command::Doctor(args) => doctor::run(args),
             Command::Completions(args) => completions::run(args),
         },

@@ -10,7 +10,9 @@ use psionic::gguf::GgufFile;
 use psionic::model::{Model, Tokenizer};
 use serde::Serialize;
 
-use super::common::{DeviceArgs, ModelArgs, Provenance, check_tokens, decoder_label, model_label};
+use super::common::{
+    DeviceArgs, ModelArgs, Provenance, check_tokens, decoder_label, model_label, open_model,
+};
 use super::failure::{Failure, Kind};
 use super::terminal::{Progress, one_line, print, print_json, rate, say};
 use super::token_ids;
@@ -86,7 +88,7 @@ impl Plan {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let file = GgufFile::open(&args.model.model)?;
+    let file = open_model(&args.model.model)?;
     let model = Model::from_gguf(&file)?;
     let plan = Plan::new(&args, &file, &model)?;
     let mut decoder = args.device.load(&model, plan.chunk)?;

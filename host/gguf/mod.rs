@@ -3,18 +3,19 @@
 //! Nothing here knows what the metadata and tensors mean.
 
 mod error;
+mod header;
 mod metadata;
 mod scan;
 mod tensor;
 mod write;
 
 pub use error::{GgufError, MetadataError};
+pub use header::{GgufHeader, TensorHeader};
 pub use metadata::{Array, Metadata, Value};
 pub use tensor::TensorInfo;
 pub(crate) use write::HeaderWriter;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// The alignment of a file that names none.
@@ -32,19 +33,11 @@ pub struct GgufFile {
 
 impl GgufFile {
     /// Opens and checks a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, is damaged or has tensors in formats that are not supported.
     pub fn open(path: &Path) -> Result<Self, GgufError> {
-        let io = |source| GgufError::Io { path: path.to_owned(), source };
-        // Asked before opening: opening a pipe would wait for its writer.
-        if !std::fs::metadata(path).map_err(io)?.is_file() {
-            return Err(GgufError::NotAFile { path: path.to_owned() });
-        }
-        let file = File::open(path).map_err(io)?;
-        // SAFETY: the map is private to this value and read-only. A file that another process shortens while it is
-        // mapped ends this process with SIGBUS, as in every program that maps its models.
-        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
-        let (metadata, tensors) = read(&map)?;
-        let index = tensors.iter().enumerate().map(|(at, tensor)| (tensor.name().to_owned(), at)).collect();
-        Ok(Self { path: path.to_owned(), map, metadata, tensors, index })
+        GgufHeader::open(path)?.into_file()
     }
 
     /// The path it was opened with.
@@ -56,6 +49,11 @@ impl GgufFile {
     #[expect(clippy::len_without_is_empty, reason = "a file that opens is never empty")]
     pub fn len(&self) -> u64 {
         self.map.len() as u64
+    }
+
+    /// All of its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.map
     }
 
     /// The key-value pairs.
@@ -80,17 +78,6 @@ impl GgufFile {
     pub fn data(&self, tensor: &TensorInfo) -> &[u8] {
         &self.map[tensor.range()]
     }
-}
-
-fn read(bytes: &[u8]) -> Result<(Metadata, Vec<TensorInfo>), GgufError> {
-    let header_len = scan::header_len(bytes)?;
-    let parsed = ::gguf::GGUFFile::read(&bytes[..header_len]);
-    let Ok(Some(::gguf::GGUFFile { header, tensors })) = parsed else { return Err(GgufError::Malformed) };
-    let metadata = Metadata::new(header.metadata)?;
-    let alignment = alignment(&metadata)?;
-    let data_start = (header_len as u64).next_multiple_of(alignment);
-    let tensors = tensor::place(tensors, alignment, data_start, bytes.len() as u64)?;
-    Ok((metadata, tensors))
 }
 
 fn alignment(metadata: &Metadata) -> Result<u64, GgufError> {

@@ -1,11 +1,11 @@
-//! A first walk over the header that bounds every count and length by the bytes there are.
+//! A first walk over the header that bounds every count and length by the bytes there are, and reads the tensors.
 //!
-//! The parser behind it reserves what a header asks for, recurses into nested arrays, knows no tensor type newer than
-//! `I32` and puts the whole file into its messages. After this walk none of that can happen: the header is known to be
-//! complete, of a version it can read, flat, in UTF-8, and made of types it knows.
+//! The parser behind it, which reads the metadata, reserves what a header asks for, recurses into nested arrays, knows no
+//! tensor type newer than `I32` and puts the whole file into its messages. After this walk none of that can happen: the
+//! header is known to be complete, of a version it can read, flat, in UTF-8, and made of types it knows.
 
 use super::error::{GgufError, shown};
-use crate::quant::QuantType;
+use super::header::TensorHeader;
 
 /// More pairs than any model has; a header of empty strings could otherwise announce one for each 13 bytes of a file.
 const MAX_PAIRS: u64 = 1 << 16;
@@ -17,8 +17,17 @@ const MAX_DIMENSIONS: u32 = 4;
 const STRING: u32 = 8;
 const ARRAY: u32 = 9;
 
-/// Walks over a header and returns its length in bytes, which is where the padding before the tensor data starts.
-pub(super) fn header_len(bytes: &[u8]) -> Result<usize, GgufError> {
+/// What a walk found.
+pub(super) struct Header {
+    /// Where the metadata ends.
+    pub pairs_end: usize,
+    /// Where the padding before the tensor data starts.
+    pub end: usize,
+    pub tensors: Vec<TensorHeader>,
+}
+
+/// Walks over a header.
+pub(super) fn header(bytes: &[u8]) -> Result<Header, GgufError> {
     let mut scan = Scan { bytes, at: 0, items: 0 };
     scan.prelude()?;
     let tensors = scan.count("tensors", MAX_TENSORS, 24)?;
@@ -26,10 +35,9 @@ pub(super) fn header_len(bytes: &[u8]) -> Result<usize, GgufError> {
     for _ in 0..pairs {
         scan.pair()?;
     }
-    for _ in 0..tensors {
-        scan.tensor()?;
-    }
-    Ok(scan.at)
+    let pairs_end = scan.at;
+    let tensors = (0..tensors).map(|_| scan.tensor()).collect::<Result<_, _>>()?;
+    Ok(Header { pairs_end, end: scan.at, tensors })
 }
 
 struct Scan<'a> {
@@ -138,7 +146,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn tensor(&mut self) -> Result<(), GgufError> {
+    fn tensor(&mut self) -> Result<TensorHeader, GgufError> {
         let name = self.string("a tensor's name")?;
         let dimensions = self.u32("a tensor's dimensions")?;
         if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
@@ -147,61 +155,10 @@ impl<'a> Scan<'a> {
                 found: format!("{dimensions} dimensions"),
             });
         }
-        for _ in 0..dimensions {
-            self.u64("a tensor's dimensions")?;
-        }
-        let id = self.u32("a tensor's type")?;
-        if QuantType::from_gguf_id(id).is_none() {
-            let tensor = shown(name);
-            return Err(match unsupported_name(id) {
-                Some(kind) => GgufError::UnsupportedType { tensor, kind },
-                None => GgufError::UnknownType { tensor, id },
-            });
-        }
-        self.u64("a tensor's offset").map(drop)
+        let dimensions =
+            (0..dimensions).map(|_| self.u64("a tensor's dimensions")).collect::<Result<_, _>>()?;
+        let type_id = self.u32("a tensor's type")?;
+        let offset = self.u64("a tensor's offset")?;
+        Ok(TensorHeader { name: name.to_owned(), dimensions, type_id, offset })
     }
-}
-
-/// The names of the tensor types that GGUF defines and Psionic does not read.
-fn unsupported_name(id: u32) -> Option<&'static str> {
-    Some(match id {
-        2 => "Q4_0",
-        3 => "Q4_1",
-        4 => "Q4_2",
-        5 => "Q4_3",
-        6 => "Q5_0",
-        7 => "Q5_1",
-        9 => "Q8_1",
-        10 => "Q2_K",
-        11 => "Q3_K",
-        13 => "Q5_K",
-        15 => "Q8_K",
-        16 => "IQ2_XXS",
-        17 => "IQ2_XS",
-        18 => "IQ3_XXS",
-        19 => "IQ1_S",
-        20 => "IQ4_NL",
-        21 => "IQ3_S",
-        22 => "IQ2_S",
-        23 => "IQ4_XS",
-        24 => "I8",
-        25 => "I16",
-        26 => "I32",
-        27 => "I64",
-        28 => "F64",
-        29 => "IQ1_M",
-        30 => "BF16",
-        31 => "Q4_0_4_4",
-        32 => "Q4_0_4_8",
-        33 => "Q4_0_8_8",
-        34 => "TQ1_0",
-        35 => "TQ2_0",
-        36 => "IQ4_NL_4_4",
-        37 => "IQ4_NL_4_8",
-        38 => "IQ4_NL_8_8",
-        39 => "MXFP4",
-        40 => "NVFP4",
-        41 => "Q1_0",
-        _ => return None,
-    })
 }

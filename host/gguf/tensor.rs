@@ -1,8 +1,8 @@
 //! Where a file's tensors are, checked against each other and the file.
 
 use super::error::{GgufError, shown};
+use super::header::TensorHeader;
 use crate::quant::QuantType;
-use ::gguf::GGUFTensorInfo;
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -39,7 +39,7 @@ impl TensorInfo {
 
 /// Checks all tensors against a file of `len` bytes whose data section starts at `data_start`.
 pub(super) fn place(
-    parsed: Vec<GGUFTensorInfo>,
+    parsed: Vec<TensorHeader>,
     alignment: u64,
     data_start: u64,
     len: u64,
@@ -63,15 +63,18 @@ pub(super) fn place(
 }
 
 fn place_one(
-    parsed: GGUFTensorInfo,
+    parsed: TensorHeader,
     alignment: u64,
     data_start: u64,
     len: u64,
 ) -> Result<TensorInfo, GgufError> {
-    let GGUFTensorInfo { name, dimensions, tensor_type, offset } = parsed;
-    let id = tensor_type as u32;
+    let TensorHeader { name, dimensions, type_id: id, offset } = parsed;
     let Some(kind) = QuantType::from_gguf_id(id) else {
-        return Err(GgufError::UnknownType { tensor: shown(&name), id });
+        let tensor = shown(&name);
+        return Err(match unsupported_name(id) {
+            Some(kind) => GgufError::UnsupportedType { tensor, kind },
+            None => GgufError::UnknownType { tensor, id },
+        });
     };
     if dimensions.contains(&0) {
         let found = format!("{dimensions:?}");
@@ -98,4 +101,48 @@ fn place_one(
     }
     let range = (end - bytes) as usize..end as usize;
     Ok(TensorInfo { name, kind, dimensions, range })
+}
+
+/// The names of the tensor types that GGUF defines and Psionic does not read.
+pub(super) fn unsupported_name(id: u32) -> Option<&'static str> {
+    Some(match id {
+        2 => "Q4_0",
+        3 => "Q4_1",
+        4 => "Q4_2",
+        5 => "Q4_3",
+        6 => "Q5_0",
+        7 => "Q5_1",
+        9 => "Q8_1",
+        10 => "Q2_K",
+        11 => "Q3_K",
+        13 => "Q5_K",
+        15 => "Q8_K",
+        16 => "IQ2_XXS",
+        17 => "IQ2_XS",
+        18 => "IQ3_XXS",
+        19 => "IQ1_S",
+        20 => "IQ4_NL",
+        21 => "IQ3_S",
+        22 => "IQ2_S",
+        23 => "IQ4_XS",
+        24 => "I8",
+        25 => "I16",
+        26 => "I32",
+        27 => "I64",
+        28 => "F64",
+        29 => "IQ1_M",
+        30 => "BF16",
+        31 => "Q4_0_4_4",
+        32 => "Q4_0_4_8",
+        33 => "Q4_0_8_8",
+        34 => "TQ1_0",
+        35 => "TQ2_0",
+        36 => "IQ4_NL_4_4",
+        37 => "IQ4_NL_4_8",
+        38 => "IQ4_NL_8_8",
+        39 => "MXFP4",
+        40 => "NVFP4",
+        41 => "Q1_0",
+        _ => return None,
+    })
 }

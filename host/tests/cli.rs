@@ -6,6 +6,7 @@ mod driver;
 mod generate;
 mod kernel;
 mod logits;
+mod medpsy;
 mod model;
 mod perplexity;
 mod profile;

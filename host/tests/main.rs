@@ -8,6 +8,7 @@ mod gguf;
 mod golden;
 mod kernels;
 mod machine;
+mod medpsy;
 mod model;
 mod persistent;
 mod quant;

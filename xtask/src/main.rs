@@ -5,13 +5,14 @@ mod report;
 mod setup;
 
 use std::{
-    env, fmt,
+    env,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
 use clap::{Parser, Subcommand};
 use cuda_builder::{CudaBuilder, NvvmArch};
+use psionic_peer::Failure;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The project's tasks")]
@@ -48,16 +49,6 @@ enum Task {
         #[arg(short, long)]
         output: Option<PathBuf>,
     },
-}
-
-/// Why a task failed, in one sentence.
-#[derive(Debug)]
-struct Failure(String);
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 fn main() -> ExitCode {

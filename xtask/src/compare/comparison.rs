@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::gpu::Gpu;
-use super::numerics::{Row, Rows, Tally, divergence, first_difference, token_ids};
-use super::programs::{Chosen, Facts, Generation, Programs, Timed, Workload, output};
+use psionic_peer::{
+    Chosen, Facts, Generation, Gpu, Programs, Row, Rows, Tally, Timed, Workload, divergence,
+    first_difference, output, token_ids,
+};
+
 use super::record::{Divergence, GpuState, Greedy, ModelRecord, Numerics, Series, Settings, Source, Speed};
 use crate::Failure;
 
@@ -129,7 +131,10 @@ impl Comparison {
         };
         let found: Vec<Chosen> = prompts
             .iter()
-            .map(|prompt| self.programs.greedy(model, &prompt.file, choose, tokens, repetitions))
+            .map(|prompt| {
+                let asked = psionic_peer::Greedy { choose, count: tokens, repetitions, stop: None };
+                self.programs.greedy(model, &prompt.file, &asked)
+            })
             .collect::<Result<_, _>>()?;
         let timed = found.iter().zip(prompts).map(|(found, prompt)| found.timed(prompt.depth)).collect();
         if turn.series == Series::LlamaGreedyHost {

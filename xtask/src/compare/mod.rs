@@ -2,21 +2,16 @@
 
 mod args;
 mod comparison;
-mod gpu;
-mod numerics;
-mod programs;
 pub mod record;
 #[cfg(test)]
 mod tests;
 
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 pub use args::Args;
 use comparison::Comparison;
-use gpu::Gpu;
-use programs::Programs;
+use psionic_peer::{Gpu, Programs, build_info};
 use record::{Record, SCHEMA, Settings};
 
 use crate::Failure;
@@ -80,10 +75,4 @@ fn variant(text: &str) -> Result<Vec<String>, Failure> {
         Some(one) => Err(Failure(format!("expected NAME=VALUE after --llama-env, found {one:?}"))),
         None => Ok(all),
     }
-}
-
-/// What the build left about itself, in the folder or above it.
-fn build_info(folder: &Path) -> Option<String> {
-    let above = folder.join("..");
-    [folder, &above].iter().find_map(|folder| fs::read_to_string(folder.join("BUILD-INFO.txt")).ok())
 }

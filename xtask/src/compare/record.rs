@@ -1,15 +1,11 @@
 //! `compare.json`: everything that a comparison found. fixtures/bench/README.md explains each field.
 
-use std::collections::BTreeMap;
-
+pub use psionic_peer::{Divergence, GpuState, Pair, Series, Source};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The form of the record. A change that old readers cannot read makes it the next number.
 pub const SCHEMA: u32 = 1;
-
-/// What `nvidia-smi` says of a GPU, under the names that it is asked by.
-pub type GpuState = BTreeMap<String, String>;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Record {
@@ -63,32 +59,6 @@ pub struct ModelRecord {
     pub numerics: Numerics,
 }
 
-/// What is timed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Series {
-    /// `psionic bench`: greedy decoding.
-    Psionic,
-    /// llama-bench: feeds tokens and chooses none.
-    LlamaBench,
-    /// llama.cpp's greedy decoding, the token chosen on the host.
-    LlamaGreedyHost,
-    /// The same, chosen on the device.
-    LlamaGreedyDevice,
-}
-
-impl Series {
-    /// For people.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Psionic => "Psionic",
-            Self::LlamaBench => "llama-bench",
-            Self::LlamaGreedyHost => "llama.cpp, host chooses",
-            Self::LlamaGreedyDevice => "llama.cpp, device chooses",
-        }
-    }
-}
-
 /// The repetitions of one workload in one turn.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Speed {
@@ -125,48 +95,9 @@ pub struct Greedy {
     pub llama_margins: Vec<f64>,
 }
 
-/// Where the two part. Each margin is an engine's own: the logit of its choice minus that of the other's.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Divergence {
-    pub psionic_id: u32,
-    pub llama_id: u32,
-    pub psionic_margin: f64,
-    pub llama_margin: f64,
-    /// How far apart the two engines' logits are there, over the standard deviation of llama.cpp's.
-    pub relative_rms: f64,
-}
-
 /// Logits after the same given tokens.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Numerics {
     pub token_ids: Vec<u32>,
     pub pairs: Vec<Pair>,
-}
-
-/// Whose logits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    Psionic,
-    /// Psionic with `--activations float`, which is the nearest to exact.
-    PsionicFloat,
-    Llama,
-}
-
-/// How far the logits of `other` are from those of `reference`.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Pair {
-    pub reference: Source,
-    pub other: Source,
-    /// Mean of `kl`.
-    pub mean_kl: f64,
-    pub max_kl: f64,
-    /// Root of the mean square of the differences, over the standard deviation of the reference's logits.
-    pub relative_rms: f64,
-    /// Positions with the same best token.
-    pub same_best: usize,
-    /// The largest margin between the reference's two best logits where the best token is another.
-    pub widest_lost_margin: Option<f64>,
-    /// KL(reference ‖ other) at each position, in nats.
-    pub kl: Vec<f64>,
 }

@@ -1,13 +1,13 @@
 //! The GPU as `nvidia-smi` sees it: whether it is idle, and its state for the record.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::programs::output;
-use super::record::GpuState;
 use crate::Failure;
+use crate::programs::output;
 
 /// Per cent of time in which an idle GPU may still have worked.
 const IDLE: u32 = 5;
@@ -16,10 +16,15 @@ const IDLE: u32 = 5;
 const FIELDS: &str = "name,driver_version,utilization.gpu,memory.used,memory.total,temperature.gpu,clocks.sm,clocks.mem,\
     clocks.max.sm,clocks.max.mem,power.draw,power.limit";
 
+/// What `nvidia-smi` says of a GPU, under the names that it is asked by.
+pub type GpuState = BTreeMap<String, String>;
+
 /// A GPU of this machine.
+#[derive(Debug)]
 pub struct Gpu {
     /// `nvidia-smi`.
     pub program: PathBuf,
+    /// Its number.
     pub index: u32,
     /// How long to wait for it to become idle: `nvidia-smi` reports the work of the second before.
     pub patience: Duration,
@@ -27,6 +32,9 @@ pub struct Gpu {
 
 impl Gpu {
     /// Waits until nobody uses the GPU and returns its state.
+    ///
+    /// # Errors
+    /// When somebody still does after [`patience`](Self::patience), or it cannot be asked.
     pub fn idle(&self) -> Result<GpuState, Failure> {
         let start = Instant::now();
         loop {

@@ -4,8 +4,57 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::record::{Divergence, Pair, Source};
+use serde::{Deserialize, Serialize};
+
 use crate::Failure;
+
+/// Whose logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The program as it is used.
+    Psionic,
+    /// Psionic with `--activations float`, which is the nearest to exact.
+    PsionicFloat,
+    /// The comparator.
+    Llama,
+}
+
+/// How far the logits of `other` are from those of `reference`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pair {
+    /// What is compared with.
+    pub reference: Source,
+    /// What is compared.
+    pub other: Source,
+    /// Mean of `kl`.
+    pub mean_kl: f64,
+    /// The largest of `kl`.
+    pub max_kl: f64,
+    /// Root of the mean square of the differences, over the standard deviation of the reference's logits.
+    pub relative_rms: f64,
+    /// Positions with the same best token.
+    pub same_best: usize,
+    /// The largest margin between the reference's two best logits where the best token is another.
+    pub widest_lost_margin: Option<f64>,
+    /// KL(reference ‖ other) at each position, in nats.
+    pub kl: Vec<f64>,
+}
+
+/// Where the two part. Each margin is an engine's own: the logit of its choice minus that of the other's.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Divergence {
+    /// Psionic's choice.
+    pub psionic_id: u32,
+    /// llama.cpp's.
+    pub llama_id: u32,
+    /// Psionic's margin for its own.
+    pub psionic_margin: f64,
+    /// llama.cpp's for its own.
+    pub llama_margin: f64,
+    /// How far apart the two engines' logits are there, over the standard deviation of llama.cpp's.
+    pub relative_rms: f64,
+}
 
 /// A file of logits: 32-bit floats in little-endian order, a row for each position.
 pub struct Rows {
@@ -16,6 +65,9 @@ pub struct Rows {
 
 impl Rows {
     /// Opens a file that must have this many rows of this length.
+    ///
+    /// # Errors
+    /// When it cannot be read or is of another size.
     pub fn open(path: &Path, positions: usize, vocab: usize) -> Result<Self, Failure> {
         let failed = |error| Failure(format!("{} cannot be read: {error}", path.display()));
         let file = File::open(path).map_err(failed)?;
@@ -30,6 +82,10 @@ impl Rows {
     }
 
     /// The next row.
+    ///
+    /// # Errors
+    /// When it cannot be read or holds other than numbers.
+    #[expect(clippy::should_implement_trait, reason = "an iterator could not stop at the first failure")]
     pub fn next(&mut self) -> Result<Row, Failure> {
         let mut bytes = vec![0; 4 * self.vocab];
         let failed = |error| Failure(format!("{} cannot be read: {error}", self.path.display()));
@@ -53,6 +109,7 @@ pub struct Row {
 }
 
 impl Row {
+    /// From logits.
     pub fn new(logits: Vec<f64>) -> Self {
         let best = (0..logits.len()).rev().max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap_or(0);
         let largest = logits.get(best).copied().unwrap_or(0.0);
@@ -96,6 +153,7 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Of nothing yet.
     pub fn new(reference: Source, other: Source) -> Self {
         let pair = Pair {
             reference,
@@ -110,6 +168,7 @@ impl Tally {
         Self { pair, distance: 0.0, squares: 0.0 }
     }
 
+    /// One position more.
     pub fn add(&mut self, reference: &Row, other: &Row) {
         self.pair.kl.push(reference.kl(other));
         self.distance += reference.distance(other);
@@ -122,6 +181,7 @@ impl Tally {
         }
     }
 
+    /// The statistics of all of them.
     pub fn finish(mut self) -> Pair {
         let kl = &self.pair.kl;
         self.pair.mean_kl = kl.iter().sum::<f64>() / kl.len().max(1) as f64;

@@ -1,17 +1,44 @@
 //! The two programs: how each is run, and what it says.
 
+use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::record::{Series, Source};
-use crate::Failure;
+use crate::{Failure, Source};
+
+/// What is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Series {
+    /// `psionic bench`: greedy decoding.
+    Psionic,
+    /// llama-bench: feeds tokens and chooses none.
+    LlamaBench,
+    /// llama.cpp's greedy decoding, the token chosen on the host.
+    LlamaGreedyHost,
+    /// The same, chosen on the device.
+    LlamaGreedyDevice,
+}
+
+impl Series {
+    /// For people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Psionic => "Psionic",
+            Self::LlamaBench => "llama-bench",
+            Self::LlamaGreedyHost => "llama.cpp, host chooses",
+            Self::LlamaGreedyDevice => "llama.cpp, device chooses",
+        }
+    }
+}
 
 /// Where the programs are, and where they run.
+#[derive(Debug)]
 pub struct Programs {
     /// `psionic`.
     pub psionic: PathBuf,
@@ -24,48 +51,98 @@ pub struct Programs {
 /// What `psionic model --json` says.
 #[derive(Deserialize)]
 pub struct Facts {
+    /// The network's numbers.
     pub config: Config,
+    /// Bytes of weights that a token reads.
     pub bytes_per_token: u64,
 }
 
 /// The part of it about the network.
 #[derive(Deserialize)]
 pub struct Config {
+    /// Tokens in the vocabulary.
     pub vocab: NonZeroUsize,
+    /// Positions that there are.
     pub context_length: usize,
 }
 
 /// What `psionic generate --json` says.
 #[derive(Deserialize)]
 pub struct Generation {
+    /// What was built.
     pub commit: String,
+    /// Where it ran.
     pub device: Value,
+    /// What it chose.
     pub generated_tokens: Vec<u32>,
+    /// How long it took.
     pub timings: Timings,
 }
 
 /// The part of it about time.
 #[derive(Deserialize)]
 pub struct Timings {
+    /// Loading.
     pub load_seconds: f64,
 }
 
 /// What `llama-peer greedy` says.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub struct Chosen {
+    /// What it chose, the token that ended the text included.
     pub ids: Vec<u32>,
+    /// Its best minus its second-best logit for each, where the host chose.
     #[serde(default)]
     pub margins: Vec<f64>,
+    /// Whether every repetition chose the same.
+    #[serde(default)]
+    pub repeated: Option<bool>,
+    /// The first run after loading.
+    #[serde(default)]
+    pub cold: Option<PeerRun>,
+    /// The others.
+    #[serde(default)]
+    pub warm: Vec<PeerRun>,
     samples_ns: Vec<u64>,
+    /// What else it said.
     #[serde(flatten)]
-    rest: Value,
+    pub rest: Value,
+}
+
+/// One of its runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRun {
+    /// Tokens that were chosen, the one that ended the text included.
+    pub tokens: usize,
+    /// Whether the text ended.
+    pub stopped: bool,
+    /// From an empty sequence until the first token was chosen and had gone through the model.
+    pub first_ns: u64,
+    /// Until the last one had.
+    pub total_ns: u64,
+}
+
+/// What is asked of llama.cpp's greedy decoding.
+#[derive(Debug, Clone, Copy)]
+pub struct Greedy<'a> {
+    /// Where a token is chosen: `host` or `device`.
+    pub choose: &'a str,
+    /// Tokens to choose, at most.
+    pub count: usize,
+    /// Timed repetitions, after the first run.
+    pub repetitions: usize,
+    /// The token that ends the text.
+    pub stop: Option<u32>,
 }
 
 /// The repetitions of one workload, as any of the programs reports them.
 #[derive(Debug)]
 pub struct Timed {
+    /// Tokens that were generated.
     pub n_gen: usize,
+    /// Tokens before.
     pub n_depth: usize,
+    /// Nanoseconds of each repetition.
     pub samples_ns: Vec<u64>,
     /// What else the program said.
     pub rest: Value,
@@ -73,18 +150,28 @@ pub struct Timed {
 
 /// What is asked of a benchmark.
 pub struct Workload<'a> {
+    /// Tokens to generate.
     pub tokens: usize,
+    /// Tokens before.
     pub depths: &'a [usize],
+    /// Timed repetitions.
     pub repetitions: usize,
 }
 
 impl Programs {
+    /// What a model is.
+    ///
+    /// # Errors
+    /// When the program fails or says something else.
     pub fn facts(&self, model: &Path) -> Result<Facts, Failure> {
         let mut command = Command::new(&self.psionic);
         parsed(command.args(["model", "--json", "-m"]).arg(model))
     }
 
     /// Greedy decoding after these ids.
+    ///
+    /// # Errors
+    /// When the program fails or says something else.
     pub fn generate(&self, model: &Path, prompt: &[u32], count: usize) -> Result<Generation, Failure> {
         let ids: Vec<String> = prompt.iter().map(u32::to_string).collect();
         let mut command = self.psionic(&["generate", "--json", "--ignore-eos"], model);
@@ -92,6 +179,9 @@ impl Programs {
     }
 
     /// `psionic bench` or llama-bench at every depth; `environment` has `NAME=VALUE`s.
+    ///
+    /// # Errors
+    /// When the program fails or says something else.
     pub fn bench(
         &self,
         series: Series,
@@ -107,25 +197,29 @@ impl Programs {
         let depths: Vec<String> = asked.depths.iter().map(usize::to_string).collect();
         command.args(["-p", "0", "-n", &asked.tokens.to_string(), "-d", &depths.join(",")]);
         command.args(["-r", &asked.repetitions.to_string(), "-o", "json"]);
-        rows(&output(&mut command)?).map_err(|Failure(why)| Failure(format!("{}: {why}", name(&command))))
+        bench_rows(&output(&mut command)?)
+            .map_err(|Failure(why)| Failure(format!("{}: {why}", name(&command))))
     }
 
-    /// llama.cpp's greedy decoding after the ids in a file, chosen on the `host` or on the `device`.
-    pub fn greedy(
-        &self,
-        model: &Path,
-        ids: &Path,
-        choose: &str,
-        count: usize,
-        repetitions: usize,
-    ) -> Result<Chosen, Failure> {
+    /// llama.cpp's greedy decoding after the ids in a file.
+    ///
+    /// # Errors
+    /// When the program fails or says something else.
+    pub fn greedy(&self, model: &Path, ids: &Path, asked: &Greedy<'_>) -> Result<Chosen, Failure> {
         let mut command = self.llama("llama-peer", &["greedy"], model);
         command.arg("--token-ids").arg(ids);
-        command.args(["--choose", choose, "-n", &count.to_string(), "-r", &repetitions.to_string()]);
+        command.args(["--choose", asked.choose, "-n", &asked.count.to_string()]);
+        command.args(["-r", &asked.repetitions.to_string()]);
+        if let Some(stop) = asked.stop {
+            command.args(["--stop", &stop.to_string()]);
+        }
         parsed(&mut command)
     }
 
     /// Writes the logits after the ids in a file, or after the last of them only.
+    ///
+    /// # Errors
+    /// When the program fails.
     pub fn logits(
         &self,
         source: Source,
@@ -146,10 +240,18 @@ impl Programs {
         output(&mut command).map(drop)
     }
 
+    /// `psionic` with these arguments and a model, on the GPU or on the simulator.
     fn psionic(&self, arguments: &[&str], model: &Path) -> Command {
-        let mut command = Command::new(&self.psionic);
-        command.args(arguments).arg("-m").arg(model);
+        let mut command = self.own(arguments);
+        command.arg("-m").arg(model);
         command.args(["--backend", if self.gpu.is_some() { "cuda" } else { "sim" }]);
+        command
+    }
+
+    /// `psionic` with these arguments, which sees one GPU only.
+    pub fn own(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.psionic);
+        command.args(arguments);
         self.on_one_gpu(command)
     }
 
@@ -178,7 +280,10 @@ impl Chosen {
 }
 
 /// The rows of `psionic bench -o json` and of llama-bench's.
-fn rows(text: &str) -> Result<Vec<Timed>, Failure> {
+///
+/// # Errors
+/// When the text is something else.
+pub fn bench_rows(text: &str) -> Result<Vec<Timed>, Failure> {
     #[derive(Deserialize)]
     struct Row {
         n_gen: usize,
@@ -204,7 +309,10 @@ fn rows(text: &str) -> Result<Vec<Timed>, Failure> {
 }
 
 /// Runs a program that prints JSON.
-fn parsed<T: DeserializeOwned>(command: &mut Command) -> Result<T, Failure> {
+///
+/// # Errors
+/// When it fails or prints something else.
+pub fn parsed<T: DeserializeOwned>(command: &mut Command) -> Result<T, Failure> {
     let text = output(command)?;
     serde_json::from_str(&text).map_err(|error| {
         Failure(format!(
@@ -215,6 +323,9 @@ fn parsed<T: DeserializeOwned>(command: &mut Command) -> Result<T, Failure> {
 }
 
 /// Runs a program and returns what it prints; fails with its last words when it does.
+///
+/// # Errors
+/// When it cannot be run, fails or prints no text.
 pub fn output(command: &mut Command) -> Result<String, Failure> {
     let done =
         command.output().map_err(|error| Failure(format!("{} cannot be run: {error}", name(command))))?;
@@ -236,6 +347,12 @@ fn name(command: &Command) -> String {
     if word.is_empty() || word.starts_with('-') { program.into_owned() } else { format!("{program} {word}") }
 }
 
+/// What a build of llama.cpp left about itself, in its folder or above it.
+pub fn build_info(folder: &Path) -> Option<String> {
+    let above = folder.join("..");
+    [folder, &above].iter().find_map(|folder| fs::read_to_string(folder.join("BUILD-INFO.txt")).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,7 +362,7 @@ mod tests {
         let text = r#"[{"build_commit": "abc", "model_filename": "/home/me/model.gguf", "n_threads": 16, "n_prompt": 0,
             "n_gen": 512, "n_depth": 2048, "avg_ts": 713.6, "samples_ns": [ 718821094, 717381821 ],
             "samples_ts": [ 712.277, 713.706 ]}]"#;
-        let rows = rows(text).unwrap();
+        let rows = bench_rows(text).unwrap();
         assert_eq!((rows[0].n_gen, rows[0].n_depth), (512, 2048));
         assert_eq!(rows[0].samples_ns, [718_821_094, 717_381_821]);
         let rest = serde_json::json!({"build_commit": "abc", "n_threads": 16, "n_prompt": 0});
@@ -255,7 +372,7 @@ mod tests {
     #[test]
     fn other_output_is_refused() {
         for text in ["", "{}", r#"[{"n_gen": 1}]"#, "warming up\n[]"] {
-            assert!(rows(text).unwrap_err().0.contains("expected benchmark records"), "{text}");
+            assert!(bench_rows(text).unwrap_err().0.contains("expected benchmark records"), "{text}");
         }
     }
 }
