@@ -1,4 +1,4 @@
-//! `psionic kernel`: the kernels one by one. `list` is here, `bench` in a file of its own.
+//! `psionic kernel`: the kernels one by one. `list` is here, the others in files of their own.
 
 use std::fmt::Write as _;
 
@@ -8,11 +8,11 @@ use psionic::model::SIZES;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::kernel_bench;
 use super::style::DIM;
 use super::terminal::{bytes, print, print_json};
+use super::{kernel_bench, kernel_test};
 
-/// Show the kernels, or measure each alone
+/// Show, test and measure the kernels one by one
 #[derive(Debug, clap::Args)]
 #[command(
     subcommand_required = true,
@@ -20,6 +20,7 @@ use super::terminal::{bytes, print, print_json};
     after_help = "\
 Examples:
   psionic kernel list
+  psionic kernel test all
   psionic kernel bench all
   psionic kernel bench gate_up project/head -o json"
 )]
@@ -31,6 +32,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Action {
     List(ListArgs),
+    Test(kernel_test::Args),
     Bench(kernel_bench::Args),
 }
 
@@ -53,6 +55,7 @@ struct ListArgs {
 pub fn run(args: Args) -> Result<(), Failure> {
     match args.action {
         Action::List(args) => list(&args),
+        Action::Test(args) => kernel_test::run(args),
         Action::Bench(args) => kernel_bench::run(args),
     }
 }

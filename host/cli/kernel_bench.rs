@@ -7,7 +7,7 @@ use psionic::model::SIZES;
 use super::common::{Backend, device_label};
 use super::failure::Failure;
 use super::sheet::{Column, Output, Sheet};
-use super::terminal::{Progress, bytes, one_line};
+use super::terminal::{Progress, bytes, one_line, time};
 
 /// Measure kernels alone, with inputs that no cache holds
 ///
@@ -60,15 +60,9 @@ pub struct Args {
     backend: Backend,
 }
 
-/// The size where none is given.
-const ON_A_GPU: &str = "1.7b";
-const ON_THE_SIMULATOR: &str = "tiny";
-
 pub fn run(args: Args) -> Result<(), Failure> {
-    let [on_a_gpu, simulated] = match &args.size {
-        Some(size) => [Shapes::of(size)?, Shapes::of(size)?],
-        None => [Shapes::of(ON_A_GPU)?, Shapes::of(ON_THE_SIMULATOR)?],
-    };
+    let shapes = |backend| Shapes::of(args.size.as_deref().unwrap_or_else(|| Shapes::usual_size(backend)));
+    let (on_a_gpu, simulated) = (shapes(Machine::Cuda)?, shapes(Machine::Sim)?);
     // A name that there is nowhere is found before a device is opened.
     if let (Err(error), Err(_)) = (select(&args.names, &on_a_gpu), select(&args.names, &simulated)) {
         return Err(error.into());
@@ -123,15 +117,6 @@ fn cells(record: &KernelRecord) -> [String; 8] {
     ]
 }
 
-/// Nanoseconds with a unit and digits that say something.
-fn time(ns: f64) -> String {
-    match ns {
-        ..1e6 => format!("{:.2} µs", ns / 1e3),
-        ..1e9 => format!("{:.2} ms", ns / 1e6),
-        _ => format!("{:.2} s", ns / 1e9),
-    }
-}
-
 /// What the table's figures mean.
 fn below(shapes: &Shapes, ceiling: Option<Ceiling>, device: &str) -> String {
     let size = shapes.size;
@@ -144,14 +129,4 @@ fn below(shapes: &Shapes, ceiling: Option<Ceiling>, device: &str) -> String {
     format!(
         "{rates}\nsize: {size}; device: {device}; every result verified before and after\nbuild: {COMMIT}"
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_a_unit_that_fits() {
-        assert_eq!([999.0, 66_500.0, 2e6, 3.21e9].map(time), ["1.00 µs", "66.50 µs", "2.00 ms", "3.21 s"]);
-    }
 }

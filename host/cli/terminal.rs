@@ -146,6 +146,15 @@ pub fn rate(tokens: usize, time: Duration) -> String {
     }
 }
 
+/// Nanoseconds with a unit and digits that say something.
+pub fn time(ns: f64) -> String {
+    match ns {
+        ..1e6 => format!("{:.2} µs", ns / 1e3),
+        ..1e9 => format!("{:.2} ms", ns / 1e6),
+        _ => format!("{:.2} s", ns / 1e9),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,5 +172,10 @@ mod tests {
         assert_eq!(rate(64, Duration::from_millis(500)), "128.0 tok/s");
         assert_eq!(rate(3, Duration::from_secs(2)), "1.50 tok/s");
         assert_eq!(rate(3, Duration::ZERO), "-");
+    }
+
+    #[test]
+    fn times_have_a_unit_that_fits() {
+        assert_eq!([999.0, 66_500.0, 2e6, 3.21e9].map(time), ["1.00 µs", "66.50 µs", "2.00 ms", "3.21 s"]);
     }
 }

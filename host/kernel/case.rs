@@ -1,8 +1,9 @@
 //! A kernel with a shape, and its inputs on a device.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use super::expected::{Mismatch, Outputs};
+use super::expected::{Expected, Mismatch, Outputs};
 use crate::device::{Device, DeviceError};
 use crate::random::Random;
 
@@ -79,9 +80,24 @@ pub trait Prepared {
     /// When the device fails.
     fn outputs(&self, copy: usize) -> Result<Outputs, DeviceError>;
 
+    /// What float64 gives for a copy, where the outputs that were `found` are taken as the inputs of others.
+    fn expected(&self, copy: usize, found: &Outputs) -> Cow<'_, Expected>;
+
+    /// Resets a copy, launches it once, and returns what that has left.
+    ///
+    /// # Errors
+    /// When the device fails, or the simulator finds a fault.
+    fn run(&mut self, copy: usize) -> Result<Outputs, DeviceError> {
+        self.reset(copy)?;
+        self.launch(copy)?;
+        self.outputs(copy)
+    }
+
     /// Holds what one launch after a reset has left against float64.
     ///
     /// # Errors
     /// What is wrong with it.
-    fn check(&self, copy: usize, found: &Outputs) -> Result<(), Mismatch>;
+    fn check(&self, copy: usize, found: &Outputs) -> Result<(), Mismatch> {
+        self.expected(copy, found).check(found)
+    }
 }

@@ -31,6 +31,25 @@ pub struct Expected {
     pub words: Vec<u32>,
 }
 
+/// The number that is nearest to its bound, or furthest beyond.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Worst {
+    /// Which of the numbers.
+    pub index: usize,
+    /// How far it is off.
+    pub error: f64,
+    /// How far it may be off.
+    pub bound: f64,
+}
+
+impl Worst {
+    /// The error as a share of the bound: nothing above 1 passes.
+    pub fn share(&self) -> f64 {
+        // Where every bit is given, a right number uses nothing of a bound of nothing.
+        if self.error == 0.0 { 0.0 } else { self.error / self.bound }
+    }
+}
+
 /// How a result is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum Mismatch {
@@ -119,6 +138,21 @@ impl Expected {
         }
         Ok(())
     }
+
+    /// Where a result comes nearest to its bound; `None` where no numbers are compared, or too few were found.
+    pub fn worst(&self, found: &Outputs) -> Option<Worst> {
+        let worst = |&Near { index, value, bound }: &Near| {
+            let error = (f64::from(*found.floats.get(index)?) - value).abs();
+            // What is no number is as far off as can be.
+            Some(Worst { index, error: if error.is_nan() { f64::INFINITY } else { error }, bound })
+        };
+        self.near.iter().filter_map(worst).max_by(|a, b| a.share().total_cmp(&b.share()))
+    }
+
+    /// How many outputs are compared.
+    pub fn compared(&self) -> usize {
+        self.near.len() + self.words.len()
+    }
 }
 
 #[cfg(test)]
@@ -140,6 +174,21 @@ mod tests {
     fn what_is_near_and_written_passes() {
         // The second number is not compared.
         assert_eq!(expected().check(&found(&[1.0, 50.0, -3.5], &[7, 8])), Ok(()));
+    }
+
+    #[test]
+    fn the_worst_number_is_the_one_that_uses_most_of_its_bound() {
+        let worst = |floats: &[f32]| expected().worst(&found(floats, &[7, 8])).unwrap();
+        // 0.25 of 0.5; the second is not compared.
+        assert_eq!(worst(&[1.0, 50.0, -3.25]), Worst { index: 2, error: 0.25, bound: 0.5 });
+        assert_eq!(worst(&[1.0, 50.0, -3.25]).share(), 0.5);
+        assert_eq!(worst(&[f32::NAN, 2.0, -3.0]).index, 0);
+        assert_eq!(worst(&[f32::NAN, 2.0, -3.0]).share(), f64::INFINITY);
+        let exact = Expected::of([(2.0, 0.0)]);
+        assert_eq!(exact.worst(&found(&[2.0], &[])).unwrap().share(), 0.0);
+        assert_eq!(exact.worst(&found(&[2.5], &[])).unwrap().share(), f64::INFINITY);
+        assert_eq!(Expected::exactly(vec![1]).worst(&found(&[], &[1])), None);
+        assert_eq!((expected().compared(), exact.compared()), (4, 1));
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! The mat-vec kernels: `project`, `project_f32` and `gate_up`, with the matrices of a Q4_K_M model.
+//! What the mat-vec kernels `project`, `project_f32` and `gate_up` are measured with.
+
+use std::borrow::Cow;
 
 use cuda_std::launch::{DevicePtr, LaunchConfig};
 use psionic_kernels::{activation, gate_up, layout, project, project_f32, swiglu};
@@ -6,13 +8,12 @@ use psionic_kernels::{activation, gate_up, layout, project, project_f32, swiglu}
 use super::activations::Activations;
 use super::bounds;
 use super::case::{Case, Prepared};
-use super::expected::{Expected, Mismatch, Near, Outputs};
-use super::shapes::Shapes;
+use super::expected::{Expected, Near, Outputs};
 use super::stored::Stored;
 use crate::decode::launches::{DeviceMatrix, mat_vec_blocks, share};
 use crate::decode::pack::{kind, pack, packed_len};
 use crate::device::{Buffer, Device, DeviceError};
-use crate::quant::QuantType::{self, Q4K, Q6K};
+use crate::quant::QuantType;
 use crate::random::Random;
 
 const EPS: f32 = 1e-2;
@@ -20,53 +21,20 @@ const EPS: f32 = 1e-2;
 /// Rows that are compared with float64, of matrices with more.
 const SAMPLE: usize = 1024;
 
-pub fn project(shapes: &Shapes) -> Vec<Case> {
-    let &Shapes { hidden, ffn, vocab, .. } = shapes;
-    let (q, kv) = (shapes.q(), shapes.kv());
-    let normed = |name, matrices: &[_]| spec(Op::Project, name, matrices, hidden).norm();
-    // Q4_K_M keeps v and down of half of the layers in six bits.
-    [
-        normed("qkv", &[(Q4K, q), (Q4K, kv), (Q4K, kv)]),
-        normed("qkv-q6_k", &[(Q4K, q), (Q4K, kv), (Q6K, kv)]),
-        spec(Op::Project, "o", &[(Q4K, hidden)], q).add(),
-        spec(Op::Project, "down", &[(Q4K, hidden)], ffn).add(),
-        spec(Op::Project, "down-q6_k", &[(Q6K, hidden)], ffn).add(),
-        normed("head", &[(Q6K, vocab)]),
-    ]
-    .map(Spec::case)
-    .into()
-}
-
-pub fn gate_up(shapes: &Shapes) -> Vec<Case> {
-    let &Shapes { hidden, ffn, .. } = shapes;
-    vec![spec(Op::GateUp, "gate_up", &[(Q4K, ffn), (Q4K, ffn)], hidden).norm().case()]
-}
-
-pub fn project_f32(shapes: &Shapes) -> Vec<Case> {
-    let &Shapes { hidden, ffn, vocab, .. } = shapes;
-    let (q, kv) = (shapes.q(), shapes.kv());
-    let spec = |name, matrices: &[_], cols| spec(Op::ProjectF32, name, matrices, cols);
-    [
-        spec("qkv", &[(Q4K, q), (Q4K, kv), (Q4K, kv)], hidden),
-        spec("o", &[(Q4K, hidden)], q).add(),
-        spec("gate_up", &[(Q4K, ffn), (Q4K, ffn)], hidden),
-        spec("down", &[(Q4K, hidden)], ffn).add(),
-        spec("head", &[(Q6K, vocab)], hidden),
-    ]
-    .map(Spec::case)
-    .into()
-}
-
+/// Which kernel it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Op {
+pub enum Op {
+    /// Matrices times a vector in 8-bit codes.
     Project,
+    /// Matrices times a vector of floats.
     ProjectF32,
+    /// SwiGLU of two matrices times a vector in 8-bit codes.
     GateUp,
 }
 
 /// A case in numbers.
 #[derive(Clone)]
-struct Spec {
+pub struct Spec {
     op: Op,
     name: &'static str,
     matrices: Vec<(QuantType, usize)>,
@@ -75,18 +43,19 @@ struct Spec {
     add: bool,
 }
 
-fn spec(op: Op, name: &'static str, matrices: &[(QuantType, usize)], cols: usize) -> Spec {
-    Spec { op, name, matrices: matrices.to_vec(), cols, norm: false, add: false }
-}
-
 impl Spec {
+    /// Matrices of these formats and rows, times a vector of `cols` numbers.
+    pub fn new(op: Op, name: &'static str, matrices: &[(QuantType, usize)], cols: usize) -> Self {
+        Self { op, name, matrices: matrices.to_vec(), cols, norm: false, add: false }
+    }
+
     /// With the vector normalised first.
-    fn norm(self) -> Self {
+    pub fn norm(self) -> Self {
         Self { norm: true, ..self }
     }
 
     /// With the result added to what is there.
-    fn add(self) -> Self {
+    pub fn add(self) -> Self {
         Self { add: true, ..self }
     }
 
@@ -96,7 +65,8 @@ impl Spec {
         if self.op == Op::GateUp { self.matrices[0].1 } else { rows.sum() }
     }
 
-    fn case(self) -> Case {
+    /// As a case.
+    pub fn case(self) -> Case {
         let kernel = match self.op {
             Op::Project => "project",
             Op::ProjectF32 => "project_f32",
@@ -268,7 +238,7 @@ impl Prepared for MatVec<'_> {
         Ok(Outputs { floats: self.device.download(&self.copies[copy].out)?, words: Vec::new() })
     }
 
-    fn check(&self, _: usize, found: &Outputs) -> Result<(), Mismatch> {
-        self.expected.check(found)
+    fn expected(&self, _: usize, _: &Outputs) -> Cow<'_, Expected> {
+        Cow::Borrowed(&self.expected)
     }
 }

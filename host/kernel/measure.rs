@@ -134,9 +134,8 @@ impl<'d> Bench<'d> {
         when: When,
     ) -> Result<(), KernelError> {
         for copy in 0..copies {
-            inputs.reset(copy)?;
-            inputs.launch(copy)?;
-            inputs.check(copy, &inputs.outputs(copy)?).map_err(|mismatch| KernelError::Wrong {
+            let found = inputs.run(copy)?;
+            inputs.check(copy, &found).map_err(|mismatch| KernelError::Wrong {
                 case: case.to_string(),
                 when,
                 copy,

@@ -4,10 +4,9 @@
 //! bytes that a launch must move, and holds what a launch leaves against float64. [`Bench`] times a case.
 
 mod activations;
-mod attention;
 pub mod bounds;
 mod case;
-mod embed;
+mod cases;
 mod error;
 mod expected;
 mod matvec;
@@ -17,22 +16,23 @@ mod record;
 mod shapes;
 mod spread;
 mod stored;
-mod token;
 mod vector;
+mod verify;
 
 use cuda_std::launch::{KernelArgs, Param};
-use psionic_kernels as kernels;
 
 pub use activations::Activations;
 pub use case::{Case, Prepared};
+pub use cases::KERNELS;
 pub use error::{KernelError, When};
-pub use expected::{Expected, Mismatch, Near, Outputs};
+pub use expected::{Expected, Mismatch, Near, Outputs, Worst};
 pub use measure::{Bench, BenchOptions, Measured};
 pub use memory::Ceiling;
-pub use record::KernelRecord;
+pub use record::{KernelRecord, TestRecord};
 pub use shapes::Shapes;
 pub use spread::Spread;
 pub use stored::{Stored, to_f64, weights};
+pub use verify::{Tested, test};
 
 /// The name that stands for every kernel.
 pub const ALL: &str = "all";
@@ -75,38 +75,6 @@ impl Kernel {
         (self.cases)(shapes)
     }
 }
-
-/// Every kernel: those of the graph in the order in which a token meets them, then the persistent engine's.
-pub static KERNELS: [Kernel; 10] = [
-    Kernel::of::<kernels::embed::embed::Args>("a row of the embedding", embed::cases),
-    Kernel::of::<kernels::project::project::Args>(
-        "up to three quantised matrices times one vector in 8-bit codes, which it normalises first",
-        matvec::project,
-    ),
-    Kernel::of::<kernels::attention::attention::Args>(
-        "q/k norm, RoPE, KV append and grouped-query attention of one token",
-        attention::cases,
-    ),
-    Kernel::of::<kernels::gate_up::gate_up::Args>(
-        "norm, gate, up and SwiGLU, with 8-bit codes",
-        matvec::gate_up,
-    ),
-    Kernel::of::<kernels::rms_norm::rms_norm::Args>("RMS norm on its own", vector::rms_norm),
-    Kernel::of::<kernels::project_f32::project_f32::Args>(
-        "up to three matrices times one vector of floats",
-        matvec::project_f32,
-    ),
-    Kernel::of::<kernels::swiglu::swiglu::Args>("SwiGLU on its own", vector::swiglu),
-    Kernel::of::<kernels::argmax::argmax::Args>("the largest logit of each block", token::argmax),
-    Kernel::of::<kernels::advance::advance::Args>(
-        "the largest of those, and the step to the next position",
-        token::advance,
-    ),
-    Kernel::without_cases::<kernels::persistent::decode::Args>(
-        "whole tokens in one launch, the persistent engine",
-        "psionic bench --profile",
-    ),
-];
 
 /// The cases that `names` name: of a kernel, `kernel/case`, or [`ALL`]; each once.
 ///

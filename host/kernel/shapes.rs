@@ -1,5 +1,6 @@
 //! The sizes that the kernels meet when a model is decoded.
 
+use crate::device::Backend;
 use crate::model::{HEAD_DIM, Size, SynthError, SynthSpec};
 use crate::quant::QuantType;
 
@@ -46,6 +47,14 @@ impl Shapes {
             embedding: if tied { QuantType::Q6K } else { QuantType::Q4K },
             positions: if small { [0, 5, 40, 100] } else { [0, 512, 4096, 32_768] },
         })
+    }
+
+    /// The size where none is asked for: what a GPU is for, and what the simulator can do.
+    pub fn usual_size(backend: Backend) -> &'static str {
+        match backend {
+            Backend::Cuda => "1.7b",
+            Backend::Sim => "tiny",
+        }
     }
 
     /// Rows of the query projection.

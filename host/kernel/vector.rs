@@ -1,72 +1,47 @@
-//! The kernels of one vector: `rms_norm` and `swiglu`.
+//! What a kernel is measured with that makes one vector of numbers of another.
 
-use cuda_std::launch::LaunchConfig;
-use psionic_kernels::{rms_norm, swiglu};
+use std::borrow::Cow;
 
-use super::bounds;
 use super::case::{Case, Prepared};
-use super::expected::{Expected, Mismatch, Outputs};
-use super::shapes::Shapes;
-use super::stored::to_f64;
-use crate::decode::launches::{RMS_NORM_THREADS, SWIGLU_THREADS};
+use super::expected::{Expected, Outputs};
 use crate::device::{Buffer, Device, DeviceError};
 use crate::random::Random;
 
-const EPS: f32 = 1e-6;
+/// Launches a kernel on inputs and outputs.
+type Launch = fn(&Device, &Buffer<f32>, &Buffer<f32>) -> Result<(), DeviceError>;
 
-pub fn rms_norm(shapes: &Shapes) -> Vec<Case> {
-    let make = |n, random: &mut Random| {
-        let inputs = [random.normals(n), random.norm_weights(n)].concat();
-        let (x, weight) = (to_f64(&inputs[..n]), to_f64(&inputs[n..]));
-        let values = rms_norm::reference(&x, &weight, EPS.into());
-        let near = values.into_iter().map(|v| (v, bounds::rms_norm(v, n, RMS_NORM_THREADS)));
-        (inputs, Expected::of(near))
-    };
-    vec![case("rms_norm", "hidden", shapes.hidden, make, |vector, inputs, out| {
-        let (x, weight) = (inputs.as_ptr(), inputs.as_ptr().add(vector.n));
-        let args =
-            rms_norm::rms_norm::Args { x, weight, eps: EPS, n: vector.n as u32, out: out.as_mut_ptr() };
-        // SAFETY: `x`, the weights behind it and `out` have `n` elements, and the block is of whole warps.
-        unsafe { vector.device.launch(LaunchConfig::new(1, RMS_NORM_THREADS), args) }
-    })]
+/// A kernel of vectors, at one length.
+pub struct Spec {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// What the length is for.
+    pub name: &'static str,
+    /// Numbers that it reads: all inputs, one behind the other.
+    pub inputs: usize,
+    /// Numbers that it writes.
+    pub outputs: usize,
+    /// Makes the inputs, and what must come of them.
+    pub make: fn(&Spec, &mut Random) -> (Vec<f32>, Expected),
+    /// Launches the kernel.
+    pub launch: Launch,
 }
 
-pub fn swiglu(shapes: &Shapes) -> Vec<Case> {
-    let make = |n, random: &mut Random| {
-        let inputs: Vec<f32> = random.normals(2 * n).into_iter().map(|v| 5.0 * v).collect();
-        let (gate, up) = (to_f64(&inputs[..n]), to_f64(&inputs[n..]));
-        let values = swiglu::reference(&gate, &up);
-        let bound = gate.into_iter().zip(up).map(|(gate, up)| bounds::swiglu(gate, up));
-        (inputs, Expected::of(values.into_iter().zip(bound)))
-    };
-    vec![case("swiglu", "ffn", shapes.ffn, make, |vector, inputs, out| {
-        let n = vector.n as u32;
-        let config = LaunchConfig::new(n.div_ceil(SWIGLU_THREADS), SWIGLU_THREADS);
-        let args = swiglu::swiglu::Args { gate_up: inputs.as_ptr(), n, out: out.as_mut_ptr() };
-        // SAFETY: the buffers have `2 n` and `n` elements.
-        unsafe { vector.device.launch(config, args) }
-    })]
-}
-
-/// Makes the inputs and what must come of them.
-type Make = fn(usize, &mut Random) -> (Vec<f32>, Expected);
-/// Launches the kernel on inputs and outputs.
-type Launch = fn(&Vector<'_>, &Buffer<f32>, &Buffer<f32>) -> Result<(), DeviceError>;
-
-/// A kernel that makes `n` numbers of two times `n`.
-fn case(kernel: &'static str, name: &'static str, n: usize, make: Make, launch: Launch) -> Case {
-    Case::new(kernel, name, n.to_string(), 3 * n * size_of::<f32>(), move |device, copies, random| {
-        let (inputs, expected) = make(n, random);
-        let copy = |_| Ok((device.upload(&inputs)?, device.zeroed(n)?));
-        let copies = (0..copies).map(copy).collect::<Result<_, DeviceError>>()?;
-        Ok(Box::new(Vector { device, launch, n, copies, expected }))
-    })
+impl Spec {
+    /// As a case.
+    pub fn case(self) -> Case {
+        let bytes = (self.inputs + self.outputs) * size_of::<f32>();
+        Case::new(self.kernel, self.name, self.outputs.to_string(), bytes, move |device, copies, random| {
+            let (inputs, expected) = (self.make)(&self, random);
+            let copy = |_| Ok((device.upload(&inputs)?, device.zeroed(self.outputs)?));
+            let copies = (0..copies).map(copy).collect::<Result<_, DeviceError>>()?;
+            Ok(Box::new(Vector { device, launch: self.launch, copies, expected }))
+        })
+    }
 }
 
 struct Vector<'d> {
     device: &'d Device,
     launch: Launch,
-    n: usize,
     /// Inputs and outputs.
     copies: Vec<(Buffer<f32>, Buffer<f32>)>,
     expected: Expected,
@@ -79,14 +54,14 @@ impl Prepared for Vector<'_> {
 
     fn launch(&self, copy: usize) -> Result<(), DeviceError> {
         let (inputs, out) = &self.copies[copy];
-        (self.launch)(self, inputs, out)
+        (self.launch)(self.device, inputs, out)
     }
 
     fn outputs(&self, copy: usize) -> Result<Outputs, DeviceError> {
         Ok(Outputs { floats: self.device.download(&self.copies[copy].1)?, words: Vec::new() })
     }
 
-    fn check(&self, _: usize, found: &Outputs) -> Result<(), Mismatch> {
-        self.expected.check(found)
+    fn expected(&self, _: usize, _: &Outputs) -> Cow<'_, Expected> {
+        Cow::Borrowed(&self.expected)
     }
 }

@@ -35,7 +35,7 @@ fn every_kernel_is_listed_with_its_parameters_bounds_and_cases() {
     let listed = json(&mut psionic(["kernel", "list", "--json"]));
     let listed = listed.as_array().unwrap();
     let names: Vec<&str> = listed.iter().map(|kernel| kernel["name"].as_str().unwrap()).collect();
-    assert_eq!(names, KERNELS.each_ref().map(|kernel| kernel.name));
+    assert_eq!(names, KERNELS.iter().map(|kernel| kernel.name).collect::<Vec<_>>());
     for kernel in listed {
         assert_eq!(keys(kernel), ["name", "summary", "launch_bounds", "params", "measured_by", "cases"]);
         assert!(kernel["cases"].as_array().unwrap().iter().all(|case| case["bytes"].as_u64().unwrap() > 0));
@@ -45,7 +45,7 @@ fn every_kernel_is_listed_with_its_parameters_bounds_and_cases() {
     assert_eq!(gate_up["params"][0], serde_json::json!({ "name": "x", "type": "*const f32" }));
     assert_eq!(gate_up["cases"][0]["shape"], "(6144 Q4_K + 6144 Q4_K) x 2048");
     let shown = stdout(&mut psionic(["kernel", "list", "--size", "0.6b"]));
-    for kernel in &KERNELS {
+    for kernel in KERNELS {
         assert!(shown.contains(&format!("{}: {}", kernel.name, kernel.summary)), "{shown}");
     }
     assert!(shown.contains("no case of its own: measured by `psionic bench --profile`"), "{shown}");
@@ -84,6 +84,65 @@ fn the_table_is_even_and_says_that_it_is_the_simulators() {
         below.starts_with("simulator: times are the host's and say nothing of a GPU\nsize: tiny"),
         "{shown}"
     );
+}
+
+/// The fields of a test behind its environment.
+const TEST_FIELDS: [&str; 12] = [
+    "test_time",
+    "kernel",
+    "case",
+    "size",
+    "shape",
+    "passed",
+    "failure",
+    "compared",
+    "largest_error",
+    "bound",
+    "percent_of_bound",
+    "test_ns",
+];
+
+fn test(more: &[&'static str]) -> std::process::Command {
+    psionic(["kernel", "test"].into_iter().chain(more.iter().copied()))
+}
+
+#[test]
+fn every_case_is_tested_on_the_simulator_with_an_error_within_its_bound() {
+    let output = test(&["all", "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).contains("testing on the simulator only: no NVIDIA driver"));
+    let records: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let records = records.as_array().unwrap();
+    for kernel in KERNELS.iter().filter(|kernel| kernel.measured_by.is_none()) {
+        assert!(records.iter().any(|record| record["kernel"] == kernel.name), "{}", kernel.name);
+    }
+    for record in records {
+        assert_eq!(keys(record), [&ENVIRONMENT[..], &TEST_FIELDS].concat());
+        assert_eq!((&record["passed"], &record["failure"]), (&true.into(), &Value::Null), "{record}");
+        assert_eq!((&record["backend"], &record["size"]), (&"sim".into(), &"tiny".into()));
+        assert!(record["compared"].as_u64().unwrap() > 0 && record["test_ns"].as_u64().unwrap() > 0);
+        // The choice of a token is exact.
+        if record["largest_error"] != Value::Null {
+            assert!(number(&record["largest_error"]) <= number(&record["bound"]), "{record}");
+            assert!(number(&record["percent_of_bound"]) <= 100.0, "{record}");
+        }
+    }
+}
+
+#[test]
+fn a_test_is_a_row_and_names_are_those_of_bench() {
+    let shown = stdout(&mut test(&["swiglu", "argmax", "project/o", "swiglu/ffn", "--backend", "sim"]));
+    let (table, below) = shown.split_once("\n\n").unwrap();
+    let rows: Vec<[&str; 3]> = cells(table).iter().map(|cells| [cells[0], cells[1], cells[2]]).collect();
+    let passed = |name| [name, "sim", "pass"];
+    assert_eq!(rows, ["swiglu/ffn", "argmax/vocab", "project/o"].map(passed));
+    assert!(cells(table)[1].contains(&"exact"), "{shown}");
+    assert!(below.starts_with("size: tiny; device: simulated GPU (sim)"), "{shown}");
+    refused(&mut test(&["gemm"]), 2, "found \"gemm\"");
+    refused(&mut test(&["decode"]), 2, "`psionic bench --profile` measures");
+    refused(&mut test(&["all", "--backend", "cuda"]), 4, "no NVIDIA driver was found");
+    // A position of a GPU's shapes is none of the simulator's, but may be asked for.
+    refused(&mut test(&["swiglu", "attention/p512"]), 2, "p0, p5, p40, p100");
 }
 
 #[test]

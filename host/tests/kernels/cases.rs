@@ -1,7 +1,7 @@
 //! The cases that kernels are measured with: all kernels have some, and the verifier finds what is wrong.
 
 use crate::machine;
-use psionic::kernel::{ALL, Case, KERNELS, KernelError, Outputs, Prepared, Shapes, select};
+use psionic::kernel::{ALL, Case, KERNELS, KernelError, Shapes, select};
 use psionic::random::Random;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,13 +12,6 @@ fn shapes() -> Shapes {
 
 fn all(shapes: &Shapes) -> Vec<Case> {
     select(&[ALL.to_owned()], shapes).unwrap()
-}
-
-/// What a launch on a copy leaves.
-fn launched(inputs: &mut dyn Prepared, copy: usize) -> Outputs {
-    inputs.reset(copy).unwrap();
-    inputs.launch(copy).unwrap();
-    inputs.outputs(copy).unwrap()
 }
 
 /// The kernels that the files of a folder declare.
@@ -43,7 +36,7 @@ fn every_kernel_of_the_source_is_listed_with_its_declaration() {
     declarations(&machine::root().join("kernels-rs/src"), &mut declared);
     let listed: BTreeSet<String> = KERNELS.iter().map(|kernel| kernel.name.to_owned()).collect();
     assert_eq!(listed, declared);
-    for kernel in &KERNELS {
+    for kernel in KERNELS {
         assert_eq!(kernel.cases(&shapes()).is_empty(), kernel.measured_by.is_some(), "{}", kernel.name);
         assert!(!kernel.params.is_empty(), "{}", kernel.name);
     }
@@ -55,7 +48,7 @@ fn each_copy_of_each_case_is_right_and_launches_twice() {
     for case in all(&shapes()) {
         let mut inputs = case.prepare(&device, 2, &mut Random::new(5)).unwrap();
         for copy in [0, 1, 0] {
-            let found = launched(&mut *inputs, copy);
+            let found = inputs.run(copy).unwrap();
             assert_eq!(inputs.check(copy, &found), Ok(()), "{case}, copy {copy}");
         }
     }
@@ -67,7 +60,7 @@ fn a_wrong_output_is_found() {
     let device = machine::device();
     for case in all(&shapes()) {
         let mut inputs = case.prepare(&device, 1, &mut Random::new(6)).unwrap();
-        let right = launched(&mut *inputs, 0);
+        let right = inputs.run(0).unwrap();
         inputs.reset(0).unwrap();
         assert!(inputs.check(0, &inputs.outputs(0).unwrap()).is_err(), "{case}: before the launch");
         // Attention's reference takes a while.

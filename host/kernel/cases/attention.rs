@@ -1,17 +1,20 @@
 //! `attention` at several positions, over a cache that ends with the new one.
 
+use std::borrow::Cow;
+
 use cuda_std::launch::LaunchConfig;
 use half::f16;
 use psionic_kernels::attention::{self, Shape};
 
-use super::bounds;
-use super::case::{Case, Prepared};
-use super::expected::{Expected, Mismatch, Outputs};
-use super::shapes::Shapes;
-use super::stored::to_f64;
 use crate::decode::launches::attention_splits;
 use crate::device::{Buffer, Device, DeviceError};
+use crate::kernel::{Case, Expected, Kernel, Outputs, Prepared, Shapes, bounds, to_f64};
 use crate::random::Random;
+
+pub const KERNEL: Kernel = Kernel::of::<attention::attention::Args>(
+    "q/k norm, RoPE, KV append and grouped-query attention of one token",
+    cases,
+);
 
 /// Qwen3's.
 const THETA: f64 = 1e6;
@@ -20,7 +23,7 @@ const EPS: f32 = 1e-6;
 /// No number in half precision; as `f32` it is [`f32::NAN`].
 const POISON: u16 = 0x7e00;
 
-pub fn cases(shapes: &Shapes) -> Vec<Case> {
+fn cases(shapes: &Shapes) -> Vec<Case> {
     shapes.positions.iter().map(|&position| case(shapes, position)).collect()
 }
 
@@ -129,7 +132,7 @@ impl<'d> Attention<'d> {
 
     /// What float64 gives for the new keys and values, then for the heads' outputs over the keys that were `stored`:
     /// their rounding to half precision, which a last bit of `f32` may decide, does not count twice.
-    fn expected(&self, stored: &[f32]) -> Expected {
+    fn over(&self, stored: &[f32]) -> Expected {
         let Inputs { qkv, q_norm, k_norm, keys, values } = &self.inputs;
         let (d, position, group) = (self.head_dim(), self.position, self.shape.group as usize);
         let (heads, kv_heads) = (self.shape.heads() as usize, self.shape.kv_heads as usize);
@@ -213,7 +216,7 @@ impl Prepared for Attention<'_> {
         Ok(Outputs { floats, words: self.device.download(counters)? })
     }
 
-    fn check(&self, _: usize, found: &Outputs) -> Result<(), Mismatch> {
-        self.expected(&found.floats).check(found)
+    fn expected(&self, _: usize, found: &Outputs) -> Cow<'_, Expected> {
+        Cow::Owned(self.over(&found.floats))
     }
 }
