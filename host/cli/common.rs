@@ -91,7 +91,7 @@ impl From<Activations> for decode::Activations {
 impl Backend {
     /// Opens the device, and says so where it is not the one that was hoped for.
     pub fn open(self) -> Result<Device, Failure> {
-        let device = Device::open(match self {
+        let device = device::open(match self {
             Self::Auto => device::BackendChoice::Auto,
             Self::Cuda => device::BackendChoice::Cuda,
             Self::Sim => device::BackendChoice::Sim,

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use cuda_builder::compiler;
 use cuda_driver::{DriverError, DriverVersion};
 use psionic::device::{
-    BackendChoice, COMMIT, COMPILER, CodeSource, Device, DeviceError, NoCodeCache, PTX, PTX_MISSING,
-    code_cache,
+    self, BackendChoice, COMMIT, CodeSource, DeviceError, KERNELS, NoCodeCache, code_cache,
 };
 use serde::Serialize;
 
@@ -161,7 +160,7 @@ fn text(report: &Report<'_>) -> String {
 
 fn simulator() -> Check {
     const PURPOSE: &str = "running the kernels on the CPU";
-    match Device::open(BackendChoice::Sim) {
+    match device::open(BackendChoice::Sim) {
         Ok(device) => {
             let memory = bytes(device.info().memory_bytes);
             Check::ok("simulator", PURPOSE, format_args!("{}, {memory}", device.info().name))
@@ -181,7 +180,7 @@ fn kernel_compiler() -> Check {
                 .map(|rejected| format!("{}: {}", rejected.candidate, rejected.reason))
                 .collect();
             // A program that holds its GPU code runs without the compiler.
-            let state = if PTX_MISSING.is_some() { State::Missing } else { State::Absent };
+            let state = if KERNELS.missing.is_some() { State::Missing } else { State::Absent };
             Check::not("kernel compiler", PURPOSE, state, format_args!("none found ({})", reasons.join("; ")))
                 .fix(error.advice())
         }
@@ -190,10 +189,10 @@ fn kernel_compiler() -> Check {
 
 fn ptx() -> Check {
     const PURPOSE: &str = "running the kernels on a GPU";
-    match PTX_MISSING {
+    match KERNELS.missing {
         None => {
-            let archs: Vec<String> = PTX.iter().map(|(sm, _)| format!("sm_{sm}")).collect();
-            let by = COMPILER.map(|compiler| format!(", compiled by {compiler}")).unwrap_or_default();
+            let archs: Vec<String> = KERNELS.ptx.iter().map(|(sm, _)| format!("sm_{sm}")).collect();
+            let by = KERNELS.compiler.map(|compiler| format!(", compiled by {compiler}")).unwrap_or_default();
             Check::ok("GPU code", PURPOSE, format_args!("{}{by}", archs.join(", ")))
         }
         Some(reason) => Check::not("GPU code", PURPOSE, State::Missing, "none in this program").fix(reason),
@@ -230,7 +229,7 @@ fn gpu(driver: &Check) -> Check {
     if driver.state != State::Ok {
         return Check::not("GPU", PURPOSE, State::Unknown, "not seen without a driver");
     }
-    match Device::open(BackendChoice::Cuda) {
+    match device::open(BackendChoice::Cuda) {
         Ok(device) => {
             let info = device.info();
             let sm = |value: Option<u32>| value.map_or_else(String::new, |value| format!("sm_{value}"));

@@ -2,7 +2,7 @@
 
 use cuda_driver::cubin::Cubin;
 use cuda_driver::module::Module;
-use psionic::device::{DeviceError, PTX};
+use psionic::device::{DeviceError, KERNELS};
 use psionic_kernels::{activation, attention, gate_up, project, project_f32};
 
 use crate::machine::{device, is_gpu};
@@ -57,7 +57,7 @@ fn code_that_is_kept_is_as_good_as_code_that_is_not() {
     }
     // Its context is current on this thread.
     let device = device();
-    let (_, ptx) = PTX.iter().find(|(sm, _)| Some(*sm) == device.info().ptx).unwrap();
+    let (_, ptx) = KERNELS.ptx.iter().find(|(sm, _)| Some(*sm) == device.info().ptx).unwrap();
     let modules = [Module::from_ptx(ptx).unwrap(), Cubin::compile(ptx).unwrap().load().unwrap()];
     let entries: Vec<&str> = ptx
         .lines()

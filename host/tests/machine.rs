@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use psionic::device::{BackendChoice, Device};
+use psionic::device::{self, BackendChoice, Device};
 
 /// Whether the tests run on a GPU.
 pub fn is_gpu() -> bool {
@@ -12,7 +12,7 @@ pub fn is_gpu() -> bool {
 /// The device.
 pub fn device() -> Device {
     let choice = if is_gpu() { BackendChoice::Cuda } else { BackendChoice::Sim };
-    Device::open(choice).unwrap_or_else(|error| panic!("the tests' device does not open: {error}"))
+    device::open(choice).unwrap_or_else(|error| panic!("the tests' device does not open: {error}"))
 }
 
 /// The project's folder. A test program that was built elsewhere is told by the environment.

@@ -1,7 +1,7 @@
 //! Drivers and GPUs that will not do, played by a stand-in for the driver's library.
 
 use super::{arg, json, psionic, refusal, refused, text, trained};
-use psionic::device::PTX_MISSING;
+use psionic::device::KERNELS;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
@@ -79,7 +79,7 @@ fn a_driver_without_a_gpu() {
 fn a_gpu_that_cannot_be_used_is_refused_and_not_replaced_by_the_simulator() {
     for backend in ["cuda", "auto"] {
         let output = with_driver(generate(backend), "12040", "1").output().unwrap();
-        match PTX_MISSING {
+        match KERNELS.missing {
             Some(reason) => refusal(&output, 4, reason, backend),
             None => refusal(&output, 4, "compute capability 7.0, the kernels need 8.0", backend),
         }

@@ -19,6 +19,9 @@ pub enum CudaBuilderError {
     /// There is no crate where one should be.
     #[error("there is no kernel crate at {}: a folder with a Cargo.toml was expected", .0.display())]
     CratePathDoesntExist(PathBuf),
+    /// Kernels can be embedded only while cargo builds the program.
+    #[error("OUT_DIR is not set: call `embed` in a build script, which cargo runs")]
+    NoBuildScript,
     /// This machine has no compiler for kernels.
     #[error(transparent)]
     NoCompiler(#[from] NoCompiler),
@@ -259,7 +262,7 @@ fn watch<'a>(files: impl IntoIterator<Item = &'a PathBuf>) {
     }
 }
 
-fn write_if_changed(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_if_changed(path: &Path, text: &str) -> io::Result<()> {
     if fs::read(path).is_ok_and(|old| old == text.as_bytes()) {
         return Ok(());
     }

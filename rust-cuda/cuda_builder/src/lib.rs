@@ -17,6 +17,7 @@ mod barriers;
 mod builder;
 mod cargo;
 pub mod compiler;
+mod embed;
 mod ir;
 mod ptx;
 mod version;

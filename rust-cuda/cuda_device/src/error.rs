@@ -28,7 +28,7 @@ pub enum DeviceError {
         known: Vec<u32>,
     },
     /// The GPU is too old.
-    #[error("{name} has compute capability {}.{}, the kernels need {}.{} or newer: use another GPU or `--backend sim`",
+    #[error("{name} has compute capability {}.{}, the kernels need {}.{} or newer: use another GPU or the simulator",
         found / 10, found % 10, required / 10, required % 10)]
     TooOld {
         /// The GPU.

@@ -1,5 +1,17 @@
 //! Where kernels run: an NVIDIA GPU through `cust`, or the simulator on the CPU.
 //!
+//! The build script compiles the kernels and puts them into the program,
+//!
+//! ```ignore
+//! CudaBuilder::new("kernels").embed(&[NvvmArch::Compute80, NvvmArch::Compute90])
+//! ```
+//!
+//! and the program opens a device with them:
+//!
+//! ```ignore
+//! let device = Device::open(BackendChoice::Auto, &cuda_device::program!())?;
+//! ```
+//!
 //! Both take the same launches: a kernel's `Args`, checked against its signature by the compiler. A [`Device`] is
 //! opened by [`BackendChoice`]; there is no way from one to the other afterwards, and none that is not asked for.
 
@@ -8,9 +20,10 @@ mod cache;
 mod cuda;
 mod error;
 mod mailbox;
-mod ptx;
+mod program;
 mod sim;
 
+use std::env;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -22,10 +35,7 @@ pub use buffer::{Buffer, Element};
 pub use cache::{Code, CodeSource, NoCodeCache, code_cache};
 pub use error::DeviceError;
 pub use mailbox::Mailbox;
-pub use ptx::{COMPILER, PTX, PTX_MISSING};
-
-/// The commit that this program was built from.
-pub const COMMIT: &str = env!("PSIONIC_COMMIT");
+pub use program::Program;
 
 /// Which device to open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +47,20 @@ pub enum BackendChoice {
     /// The simulator.
     Sim,
 }
+
+impl BackendChoice {
+    /// What tests run on: the simulator, or the GPU with `PSIONIC_TEST_BACKEND=cuda`. A test that silently took one for
+    /// the other would prove nothing, so there is no third way.
+    pub fn for_tests() -> Self {
+        match env::var(TEST_BACKEND) {
+            Ok(backend) if backend == "cuda" => Self::Cuda,
+            _ => Self::Sim,
+        }
+    }
+}
+
+/// Names the device that tests run on.
+const TEST_BACKEND: &str = "PSIONIC_TEST_BACKEND";
 
 /// Which kind of device it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -108,16 +132,16 @@ enum Recorded {
 }
 
 impl Device {
-    /// Opens a device.
+    /// Opens a device with the kernels of a program.
     ///
     /// # Errors
     /// What keeps the device that was asked for from being used. [`BackendChoice::Auto`] takes the simulator only
     /// where there is no driver or no GPU; a GPU that cannot be used is an error.
-    pub fn open(choice: BackendChoice) -> Result<Self, DeviceError> {
+    pub fn open(choice: BackendChoice, program: &Program) -> Result<Self, DeviceError> {
         match choice {
-            BackendChoice::Cuda => Self::open_cuda(),
+            BackendChoice::Cuda => Self::open_cuda(program),
             BackendChoice::Sim => Ok(Self::simulated(SimConfig::default())),
-            BackendChoice::Auto => match Self::open_cuda() {
+            BackendChoice::Auto => match Self::open_cuda(program) {
                 Err(error) if error.is_absent() => {
                     let mut device = Self::simulated(SimConfig::default());
                     device.info.why_not_cuda = Some(error.to_string());
@@ -128,8 +152,8 @@ impl Device {
         }
     }
 
-    fn open_cuda() -> Result<Self, DeviceError> {
-        let (gpu, info) = cuda::Gpu::open()?;
+    fn open_cuda(program: &Program) -> Result<Self, DeviceError> {
+        let (gpu, info) = cuda::Gpu::open(program)?;
         Ok(Self { info, machine: Machine::Cuda(gpu) })
     }
 

@@ -23,7 +23,7 @@ use cust::memory::{AsyncCopyDestination, DevicePointer, DeviceSlice};
 use cust::stream::{Stream, StreamFlags};
 use cust::sys::CUdevice_attribute;
 
-use super::{Backend, Code, CodeSource, DeviceError, DeviceInfo, PTX, PTX_MISSING, code_cache};
+use super::{Backend, Code, CodeSource, DeviceError, DeviceInfo, Program, code_cache};
 
 /// What a block may have of dynamic shared memory without asking.
 const SHARED_BYTES: u32 = 48 << 10;
@@ -91,21 +91,22 @@ fn block(d: Dim3) -> BlockSize {
 const PTX_VARIABLE: &str = "PSIONIC_PTX";
 
 /// The PTX to load on a GPU: the newest that it can run.
-fn ptx_for(name: &str, capability: u32) -> Result<(u32, &'static str), DeviceError> {
-    if let Some(reason) = PTX_MISSING {
+fn ptx_for(program: &Program, name: &str, capability: u32) -> Result<(u32, &'static str), DeviceError> {
+    if let Some(reason) = program.missing {
         return Err(DeviceError::NoPtx { reason });
     }
+    let ptx = program.ptx;
     let runs = |sm: u32| sm <= capability;
     if let Some(asked) = env::var_os(PTX_VARIABLE) {
-        let named = PTX.iter().find(|(sm, _)| runs(*sm) && asked == *sm.to_string());
+        let named = ptx.iter().find(|(sm, _)| runs(*sm) && asked == *sm.to_string());
         return named.copied().ok_or_else(|| DeviceError::UnknownPtx {
             variable: PTX_VARIABLE,
             asked: asked.to_string_lossy().into_owned(),
-            known: PTX.iter().map(|(sm, _)| *sm).filter(|sm| runs(*sm)).collect(),
+            known: ptx.iter().map(|(sm, _)| *sm).filter(|sm| runs(*sm)).collect(),
         });
     }
-    let newest = PTX.iter().filter(|(sm, _)| runs(*sm)).max_by_key(|(sm, _)| *sm);
-    let required = PTX.iter().map(|(sm, _)| *sm).min().unwrap_or_default();
+    let newest = ptx.iter().filter(|(sm, _)| runs(*sm)).max_by_key(|(sm, _)| *sm);
+    let required = ptx.iter().map(|(sm, _)| *sm).min().unwrap_or_default();
     newest.copied().ok_or_else(|| DeviceError::TooOld { name: name.to_owned(), found: capability, required })
 }
 
@@ -132,18 +133,17 @@ fn memory_rate(clock: u32, bus: u32) -> Option<u64> {
 }
 
 impl Gpu {
-    pub fn open() -> Result<(Self, DeviceInfo), DeviceError> {
+    pub fn open(program: &Program) -> Result<(Self, DeviceInfo), DeviceError> {
         let driver = cuda_driver::status(DriverVersion::CUDA_12_0)?;
         let device = call("cuDeviceGet", Device::get_device(0))?;
         let name = call("cuDeviceGetName", device.name())?;
         let attribute = |a| call("cuDeviceGetAttribute", device.get_attribute(a)).map(|v| v as u32);
         let capability = 10 * attribute(DeviceAttribute::ComputeCapabilityMajor)?
             + attribute(DeviceAttribute::ComputeCapabilityMinor)?;
-        let (sm, ptx) = ptx_for(&name, capability)?;
+        let (sm, ptx) = ptx_for(program, &name, capability)?;
         let context = Rc::new(call("cuDevicePrimaryCtxRetain", Context::new(device))?);
         let stream = call("cuStreamCreate", Stream::new(StreamFlags::NON_BLOCKING, None))?;
-        let program = concat!("psionic ", env!("CARGO_PKG_VERSION"));
-        let (module, code) = load(&Origin { ptx, driver, device: &name, capability, program })?;
+        let (module, code) = load(&Origin { ptx, driver, device: &name, capability, program: program.name })?;
         let info = DeviceInfo {
             backend: Backend::Cuda,
             compute_capability: Some(capability),

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use cuda_std::launch::{DevicePtr, DevicePtrMut};
+use cuda_std::launch::{DevicePtr, DevicePtrMut, DeviceSlice, DeviceSliceMut};
 
 use super::{DeviceError, cuda};
 
@@ -54,6 +54,19 @@ impl<T: Element> Buffer<T> {
     /// exclusively while it waits in the queue.
     pub fn as_mut_ptr(&self) -> DevicePtrMut<T> {
         DevicePtrMut::from_address(self.address())
+    }
+
+    /// All elements, for a kernel that takes a slice and reads.
+    pub fn as_slice(&self) -> DeviceSlice<T> {
+        // SAFETY: one allocation of this length. Nothing but a launch, which is `unsafe` and demands that the buffer
+        // lives, makes use of it.
+        unsafe { DeviceSlice::new(self.as_ptr(), self.len) }
+    }
+
+    /// All elements, for a kernel that takes a slice and writes.
+    pub fn as_mut_slice(&self) -> DeviceSliceMut<T> {
+        // SAFETY: as above.
+        unsafe { DeviceSliceMut::new(self.as_mut_ptr(), self.len) }
     }
 
     /// The address of `len` elements from `start` on.
