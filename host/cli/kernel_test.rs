@@ -1,7 +1,7 @@
 //! `psionic kernel test`: whether each kernel computes what it must.
 
 use clap::ValueEnum;
-use psionic::device::{Backend, BackendChoice, COMMIT, Device, DeviceError};
+use psionic::device::{self, Backend, BackendChoice, COMMIT, Device, DeviceError};
 use psionic::kernel::{Case, KernelError, Shapes, TestRecord, select, test};
 use psionic::model::SIZES;
 
@@ -111,10 +111,10 @@ impl Where {
     fn open(self) -> Result<(Vec<Device>, Option<DeviceError>), Failure> {
         let mut devices = Vec::new();
         if self != Self::Cuda {
-            devices.push(Device::open(BackendChoice::Sim)?);
+            devices.push(device::open(BackendChoice::Sim)?);
         }
         if self != Self::Sim {
-            match Device::open(BackendChoice::Cuda) {
+            match device::open(BackendChoice::Cuda) {
                 Err(error) if self == Self::All && error.is_absent() => return Ok((devices, Some(error))),
                 opened => devices.push(opened?),
             }

@@ -48,7 +48,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::device::BackendChoice;
+    use crate::device::{self, BackendChoice};
     use crate::kernel::{Expected, Outputs, Prepared};
 
     /// A kernel that gives 1, 2 or 3 by how often it was launched.
@@ -82,7 +82,7 @@ mod tests {
             let expected = [Expected::of([first]), Expected::of([second])];
             Ok(Box::new(Counts { launches: Cell::new(0), expected }))
         });
-        test(&Device::open(BackendChoice::Sim).unwrap(), &case, 0).unwrap()
+        test(&device::open(BackendChoice::Sim).unwrap(), &case, 0).unwrap()
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::error::MedPsyError;
 use super::receipt::{BenchReport, Ended, ExecutionEngine, Findings, Run, TimedRun};
 use super::size::ModelSize;
 use crate::decode::{Activations, DecodeError, Decoder, DecoderOptions, EngineChoice};
-use crate::device::{BackendChoice, Device};
+use crate::device::{self, BackendChoice};
 use crate::gguf::GgufHeader;
 use crate::model::{Model, Tokenizer};
 
@@ -123,7 +123,7 @@ pub fn run(
         return Err(DecodeError::ContextTooLong { asked: context, limit }.into());
     }
 
-    let device = Device::open(match request.backend {
+    let device = device::open(match request.backend {
         BenchBackend::Cpu => BackendChoice::Sim,
         BenchBackend::Cuda => BackendChoice::Cuda,
     })
