@@ -14,6 +14,7 @@ mod logits;
 mod model;
 mod perplexity;
 mod profile;
+mod ptx;
 mod sheet;
 mod style;
 mod synth;
@@ -47,6 +48,7 @@ enum Command {
     Logits(logits::Args),
     Model(model::Args),
     Kernel(kernel::Args),
+    Ptx(ptx::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
 }
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
             Command::Logits(args) => logits::run(args),
             Command::Model(args) => model::run(args),
             Command::Kernel(args) => kernel::run(args),
+            Command::Ptx(args) => ptx::run(args),
             Command::Doctor(args) => doctor::run(args),
             Command::Completions(args) => completions::run(args),
         },

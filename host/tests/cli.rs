@@ -9,6 +9,7 @@ mod logits;
 mod model;
 mod perplexity;
 mod profile;
+mod ptx;
 mod refusals;
 
 use crate::fixture;
