@@ -1,9 +1,8 @@
 //! `psionic doctor`: what this machine has of what is needed, and the command that adds the rest.
 
-use std::path::{Path, PathBuf};
-
 use cuda_builder::compiler;
 use cuda_driver::{DriverError, DriverVersion};
+use cuda_ptx::tool::{self, Tool, ToolError};
 use psionic::device::{
     self, BackendChoice, COMMIT, CodeSource, DeviceError, KERNELS, NoCodeCache, code_cache,
 };
@@ -84,7 +83,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let simulates = simulator.state == State::Ok;
     let computes = gpu.state == State::Ok;
     let (kept, cache) = kept_code();
-    let checks = [simulator, kernel_compiler(), ptx(), driver, gpu, kept, tool("ptxas"), tool("nvdisasm")];
+    let checks =
+        [simulator, kernel_compiler(), ptx(), driver, gpu, kept, tool(Tool::Ptxas), tool(Tool::Nvdisasm)];
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         commit: COMMIT,
@@ -301,22 +301,20 @@ fn kept_code() -> (Check, Cache) {
     }
 }
 
-fn tool(name: &'static str) -> Check {
-    const PURPOSE: &str = "looking at machine code; nothing needs it to run";
-    match find_tool(name) {
-        Some(path) => Check::ok(name, PURPOSE, path.display()),
-        None => {
-            Check::not(name, PURPOSE, State::Absent, "not installed (optional, in NVIDIA's CUDA toolkit)")
+fn tool(tool: Tool) -> Check {
+    let purpose = match tool {
+        Tool::Ptxas => "registers, spills and occupancy in `psionic ptx`; nothing needs it to run",
+        Tool::Nvdisasm => "machine code in `psionic ptx`; nothing needs it to run",
+    };
+    match tool.find() {
+        Ok(path) => {
+            let version = tool::version(&path).map_or_else(String::new, |version| format!("{version}, "));
+            Check::ok(tool.name(), purpose, format_args!("{version}{}", path.display()))
+        }
+        Err(error @ ToolError::Named { .. }) => Check::not(tool.name(), purpose, State::Absent, error)
+            .fix(format_args!("correct {} or unset it", tool.variable())),
+        Err(_) => {
+            Check::not(tool.name(), purpose, State::Absent, "not installed (optional)").fix(tool.advice())
         }
     }
-}
-
-/// A program on the path, or where NVIDIA's installer puts it.
-fn find_tool(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> =
-        std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
-    folders.push(Path::new("/usr/local/cuda/bin").to_owned());
-    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-    folders.into_iter().map(|folder| folder.join(&file)).find(|path| path.is_file())
 }

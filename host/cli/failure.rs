@@ -38,7 +38,7 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  failed while running, as when a result could not be written or was wrong
-  2  the command line, the prompt or the tokens cannot be used
+  2  the command line, the prompt, the tokens or the PTX cannot be used
   3  the model file cannot be read, is damaged or not supported
   4  the GPU that was asked for cannot be used
   5  not enough memory on the device";

@@ -16,6 +16,7 @@ mod medpsy;
 mod model;
 mod perplexity;
 mod profile;
+mod ptx;
 mod sheet;
 mod style;
 mod synth;
@@ -50,6 +51,7 @@ enum Command {
     Model(model::Args),
     Kernel(kernel::Args),
     Medpsy(medpsy::Args),
+    Ptx(ptx::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
 }
@@ -65,6 +67,7 @@ pub fn main() -> ExitCode {
             Command::Model(args) => model::run(args),
             Command::Kernel(args) => kernel::run(args),
             Command::Medpsy(args) => medpsy::run(args),
+            Command::Ptx(args) => ptx::run(args),
             Command::Doctor(args) => doctor::run(args),
             Command::Completions(args) => completions::run(args),
         },

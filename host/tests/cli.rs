@@ -11,6 +11,7 @@ mod model;
 mod perplexity;
 mod profile;
 mod records;
+mod ptx;
 mod refusals;
 
 use crate::fixture;

@@ -17,7 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         Err(CudaBuilderError::NoCompiler(error)) => (Vec::new(), Some(error.to_string())),
         Err(error) => return Err(error.into()),
     };
-    let mut source = String::from("const PTX: &[(u32, &str)] = &[\n");
+    let mut source =
+        String::from("/// The kernels as PTX, by compute capability.\npub const PTX: &[(u32, &str)] = &[\n");
     for (arch, path) in built {
         writeln!(source, "    ({}, include_str!({path:?})),", arch.capability_value())?;
     }

@@ -94,19 +94,23 @@ pub struct BlockAnalysis {
     pub source: Option<String>,
 }
 
+/// What paths of code contain that a kernel's author mostly did not write: the standard library, crates of a registry,
+/// `cuda_std`.
+const LIBRARIES: &[&str] = &["/rustlib/", "/rustc/", "/registry/src/", "/cuda_std/"];
+
 impl Module<'_> {
     /// The name of a file as it is to be shown.
     pub fn file(&self, number: u32) -> Option<&str> {
         self.files.get(&number).copied()
     }
 
-    /// The place that says most of a number of [`places`](Self::places): the innermost that is in a file of neither the
-    /// standard library nor `cuda_std`, else the innermost.
+    /// The place that says most of a number of [`places`](Self::places): the innermost that is in no library, else the
+    /// innermost.
     pub fn telling(&self, place: Option<u32>) -> Option<Location> {
         let place = self.places.get(usize::try_from(place?).ok()?)?;
         let library = |location: &&Location| {
             let file = self.file(location.file).unwrap_or_default();
-            file.contains("/rustlib/") || file.contains("/rustc/") || file.contains("/cuda_std/")
+            LIBRARIES.iter().any(|folder| file.contains(folder))
         };
         let lined = || place.0.iter().filter(|location| location.line > 0);
         lined().find(|location| !library(location)).or_else(|| lined().next()).copied()

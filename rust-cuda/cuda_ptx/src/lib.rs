@@ -7,7 +7,7 @@
 //! # Ok::<(), cuda_ptx::ParseError>(())
 //! ```
 //!
-//! From the text alone come [blocks](cfg), the [class](class) of every instruction, which branches may
+//! From the text alone come [blocks](mod@cfg), the [class](mod@class) of every instruction, which branches may
 //! [diverge](uniform), and [findings](mod@lint). Registers and spills need NVIDIA's assembler, and machine code its
 //! disassembler; [`tool`] finds and runs them where they are installed. An instruction that is not known is kept and
 //! counted; only text whose structure is not PTX's is refused.

@@ -28,6 +28,11 @@ const ptx = column("PTX");
 const sass = column("SASS");
 const fileChoice = make("select", { ariaLabel: "File" });
 source.heading.append(fileChoice);
+// Lines that are no code are in the way mostly.
+const all = make("input", { type: "checkbox" });
+all.onchange = () => ptx.code.classList.toggle("brief", !all.checked);
+ptx.code.classList.add("brief");
+ptx.heading.append(make("label", {}, all, " lines that are no code"));
 main.append(source.section, ptx.section, sass.section);
 document.body.append(header, figures, findings, main);
 
@@ -76,10 +81,10 @@ const pin = (lines, element, file) => {
   }
 };
 
-// The place that says most: the innermost in a file of neither the standard library nor cuda_std.
+// The place that says most: the innermost in no library.
 const telling = (places) => places.find(([file]) => {
   const name = data.files[file]?.name ?? "";
-  return !/\/rustlib\/|\/rustc\/|\/cuda_std\//.test(name);
+  return !/\/rustlib\/|\/rustc\/|\/registry\/src\/|\/cuda_std\//.test(name);
 }) ?? places[0];
 
 const listen = (element, lines, file) => {
@@ -140,7 +145,7 @@ const show = (index) => {
   const found = new Map(current.findings.map((finding) => [finding.line, finding]));
   rows.ptx = current.ptx.map((text, i) => {
     const line = current.first + i;
-    const element = row(line, text.replace(/\t/g, "    "), /^\s*(\.loc|\.reg|\/\/|\$L__tmp|\$L__func)/.test(text));
+    const element = row(line, text.replace(/\t/g, "    "), /^\s*($|\.loc|\.reg|\/\/|\$L__tmp|\$L__func)/.test(text));
     if (found.has(line)) {
       element.classList.add("found");
       element.title = `${found.get(line).lint}: ${found.get(line).message}`;

@@ -13,10 +13,6 @@ use std::{
 pub use nvdisasm::{SassFunction, SassLine, disassemble};
 pub use ptxas::{Assembled, Resources, assemble};
 
-/// How the tools are got.
-pub const ADVICE: &str = "install NVIDIA's CUDA toolkit, or only its assembler with `pip install nvidia-cuda-nvcc` (or \
-    nvidia-cuda-nvcc-cu12), and name it with PSIONIC_PTXAS where it is not found";
-
 /// A program of the CUDA toolkit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
@@ -43,6 +39,19 @@ impl Tool {
         }
     }
 
+    /// How it is got, as an imperative without a full stop.
+    pub fn advice(self) -> String {
+        let package = match self {
+            Self::Ptxas => "nvidia-cuda-nvcc",
+            Self::Nvdisasm => "nvidia-cuda-nvdisasm",
+        };
+        format!(
+            "install NVIDIA's CUDA toolkit, or only {self} with `pip install {package}`, and name it with {} where \
+             it is not found",
+            self.variable()
+        )
+    }
+
     /// Where it is: what its variable names, else on PATH, in the toolkit of `CUDA_HOME` or `CUDA_PATH`, in
     /// `/usr/local/cuda`, or in NVIDIA's wheels of the active Python environment.
     pub fn find(self) -> Result<PathBuf, ToolError> {
@@ -67,7 +76,7 @@ impl fmt::Display for Tool {
 #[non_exhaustive]
 pub enum ToolError {
     /// It is not there.
-    #[error("{0} was not found; {ADVICE}")]
+    #[error("{0} was not found; {advice}", advice = .0.advice())]
     Missing(Tool),
     /// The variable names something else.
     #[error("{} names {}, which is no file; correct it or unset it", tool.variable(), path.display())]
@@ -125,6 +134,8 @@ fn folders() -> Vec<PathBuf> {
                 .map(Path::to_owned),
         )
         .chain(variable("HOME").map(|home| Path::new(&home).join(".local")))
+        // Where pip installs for all users on Debian, whose interpreter is elsewhere.
+        .chain([PathBuf::from("/usr/local")])
         .collect();
     for environment in environments {
         folders.extend(site_packages(&environment).iter().flat_map(|site| wheels(site)));

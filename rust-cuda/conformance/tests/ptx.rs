@@ -1,0 +1,22 @@
+//! The kernels' PTX, which has every intrinsic: `cuda_ptx` knows each instruction of it.
+
+use cuda_conformance::PTX;
+use cuda_ptx::lint::{Lint, lint};
+
+#[test]
+fn every_instruction_is_known() {
+    for (arch, text) in PTX {
+        let module = cuda_ptx::parse(text).unwrap_or_else(|error| panic!("sm_{arch}: {error}"));
+        let functions = cuda_ptx::analyse(&module);
+        assert!(functions.len() > 50, "sm_{arch}: {}", functions.len());
+        for function in functions {
+            assert!(function.mix.unknown.is_empty(), "{}: {:?}", function.name, function.mix.unknown);
+            let blocks: u64 = function.blocks.iter().map(|block| block.mix.instructions).sum();
+            assert_eq!(blocks, function.mix.instructions, "{}", function.name);
+        }
+        let double = |function: &str| {
+            lint(&module).iter().any(|finding| finding.lint == Lint::Double && finding.function == function)
+        };
+        assert!(double("exact_f64") && !double("arrays"), "sm_{arch}");
+    }
+}
