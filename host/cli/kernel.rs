@@ -1,4 +1,4 @@
-//! `psionic kernel`: the kernels one by one. `list` is here, `bench` in a file of its own.
+//! `psionic kernel`: the kernels one by one. `list` is here, `bench` and `check` in files of their own.
 
 use std::fmt::Write as _;
 
@@ -8,11 +8,11 @@ use psionic::model::SIZES;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::kernel_bench;
 use super::style::DIM;
 use super::terminal::{bytes, print, print_json};
+use super::{kernel_bench, kernel_check};
 
-/// Show the kernels, or measure each alone
+/// Show the kernels, measure each alone, or look for mistakes in it
 #[derive(Debug, clap::Args)]
 #[command(
     subcommand_required = true,
@@ -21,7 +21,8 @@ use super::terminal::{bytes, print, print_json};
 Examples:
   psionic kernel list
   psionic kernel bench all
-  psionic kernel bench gate_up project/head -o json"
+  psionic kernel bench gate_up project/head -o json
+  psionic kernel check attention"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -32,6 +33,7 @@ pub struct Args {
 enum Action {
     List(ListArgs),
     Bench(kernel_bench::Args),
+    Check(kernel_check::Args),
 }
 
 /// Show the kernels: parameters, launch bounds, and the cases they are measured with
@@ -54,6 +56,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     match args.action {
         Action::List(args) => list(&args),
         Action::Bench(args) => kernel_bench::run(args),
+        Action::Check(args) => kernel_check::run(args),
     }
 }
 

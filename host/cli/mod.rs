@@ -9,6 +9,7 @@ mod failure;
 mod generate;
 mod kernel;
 mod kernel_bench;
+mod kernel_check;
 mod list;
 mod logits;
 mod model;
@@ -17,6 +18,7 @@ mod profile;
 mod sheet;
 mod style;
 mod synth;
+mod table;
 mod terminal;
 mod token_ids;
 

@@ -14,7 +14,7 @@ mod sim;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use cuda_sim::{Report, SimConfig};
+use cuda_sim::{Checks, SimConfig};
 use cuda_std::launch::{KernelArgs, LaunchConfig};
 use serde::Serialize;
 
@@ -299,11 +299,11 @@ impl Device {
         }
     }
 
-    /// What the simulator's checks have found since this was called last; nothing where they are off, and on a GPU.
-    pub fn take_report(&self) -> Report {
+    /// The simulator's checks; none where they are off, and on a GPU.
+    pub fn checks(&self) -> Option<Checks> {
         match &self.machine {
-            Machine::Cuda(_) => Report::default(),
-            Machine::Sim(sim) => sim.take_report(),
+            Machine::Cuda(_) => None,
+            Machine::Sim(sim) => sim.checks(),
         }
     }
 

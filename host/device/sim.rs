@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use cuda_sim::{Allocation, Report, SimConfig, Simulator};
+use cuda_sim::{Allocation, Checks, SimConfig, Simulator};
 use cuda_std::launch::{KernelArgs, LaunchConfig, ParamBuffer};
 
 use super::{Backend, DeviceError, DeviceInfo};
@@ -52,8 +52,8 @@ impl Sim {
         Ok(allocation)
     }
 
-    pub fn take_report(&self) -> Report {
-        self.simulator.take_report()
+    pub fn checks(&self) -> Option<Checks> {
+        self.simulator.checks()
     }
 
     /// # Safety

@@ -1,12 +1,14 @@
 //! The kernels one by one: what there is, what each must compute, and how fast it is alone.
 //!
 //! A [`Kernel`] has [`Case`]s, which are shapes that decoding gives it. A case makes its inputs from a seed, knows the
-//! bytes that a launch must move, and holds what a launch leaves against float64. [`Bench`] times a case.
+//! bytes that a launch must move, and holds what a launch leaves against float64. [`Bench`] times a case, [`check`] looks for
+//! mistakes in it.
 
 mod activations;
 mod attention;
 pub mod bounds;
 mod case;
+mod check;
 mod embed;
 mod error;
 mod expected;
@@ -25,6 +27,7 @@ use psionic_kernels as kernels;
 
 pub use activations::Activations;
 pub use case::{Case, Prepared};
+pub use check::{Checked, Trouble, check};
 pub use error::{KernelError, When};
 pub use expected::{Expected, Mismatch, Near, Outputs};
 pub use measure::{Bench, BenchOptions, Measured};

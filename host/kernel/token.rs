@@ -65,7 +65,7 @@ struct Argmax<'d> {
 
 impl Prepared for Argmax<'_> {
     fn reset(&mut self, copy: usize) -> Result<(), DeviceError> {
-        self.device.write(&mut self.copies[copy].1, 0, &vec![POISON; 2 * self.blocks])
+        self.device.poison(&mut self.copies[copy].1, 0, &vec![POISON; 2 * self.blocks])
     }
 
     fn launch(&self, copy: usize) -> Result<(), DeviceError> {
@@ -104,7 +104,7 @@ struct Advance<'d> {
 impl Prepared for Advance<'_> {
     fn reset(&mut self, copy: usize) -> Result<(), DeviceError> {
         let Step { tokens, position, .. } = &mut self.copies[copy];
-        self.device.write(tokens, 0, &[POISON; TOKENS])?;
+        self.device.poison(tokens, 0, &[POISON; TOKENS])?;
         self.device.write(position, 0, &[0])
     }
 

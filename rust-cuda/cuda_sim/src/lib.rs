@@ -23,8 +23,8 @@ mod stack;
 mod warp;
 
 pub use check::{
-    Act, AtomicAccess, AtomicKind, Deed, Finding, FindingKind, GlobalLine, Line, Place, Plain, Report,
-    SharedLine,
+    Act, AtomicAccess, AtomicKind, Checks, Deed, Finding, FindingKind, GlobalLine, Line, Place, Plain,
+    Report, SharedLine,
 };
 pub use fault::{Access, Fault, FaultKind};
 pub use grid::Launch;
@@ -48,7 +48,7 @@ pub struct SimConfig {
     /// Device memory, in bytes.
     pub memory_bytes: usize,
     /// Looks for data races, for reads of what nothing wrote and for copies that nobody waits for, and counts bank
-    /// conflicts and sectors: [`Simulator::take_report`] tells. Takes several times as long.
+    /// conflicts and sectors: [`Simulator::checks`] tells. Takes several times as long.
     pub checks: bool,
 }
 
@@ -119,8 +119,8 @@ impl Simulator {
         grid::run(&self.config, &self.memory, checker, &mut self.fibers.borrow_mut(), launch, kernel)
     }
 
-    /// What the checks have found since this was called last; nothing where [`SimConfig::checks`] is off.
-    pub fn take_report(&self) -> Report {
-        self.checker.as_ref().map(|checker| checker.take_report()).unwrap_or_default()
+    /// The checks, if [`SimConfig::checks`] asks for them.
+    pub fn checks(&self) -> Option<Checks> {
+        self.checker.clone().map(Checks)
     }
 }

@@ -20,6 +20,7 @@ mod traffic;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::Location;
+use std::rc::Rc;
 
 pub use atomics::{AtomicAccess, AtomicKind};
 pub(crate) use block::BlockCheck;
@@ -78,6 +79,17 @@ struct State {
     /// The place in `findings` of a kind at one or two lines.
     known: HashMap<(FindingKind, u32, Option<u32>), usize>,
     traffic: Traffic,
+}
+
+/// A simulator's checks, to be asked from anywhere.
+#[derive(Clone)]
+pub struct Checks(pub(crate) Rc<Checker>);
+
+impl Checks {
+    /// What was found since this was called last.
+    pub fn take_report(&self) -> Report {
+        self.0.take_report()
+    }
 }
 
 /// The checks of a simulator.
