@@ -344,3 +344,13 @@ fn without_checks_there_is_no_report() {
     let report = m.take_report();
     assert!(report.findings.is_empty() && report.shared.is_empty() && report.global.is_empty());
 }
+
+/// Writes through raw pointers are not told of. What they leave is no fresh memory.
+#[test]
+fn raw_writes_to_shared_memory_are_writes() {
+    let m = Machine::checking(0);
+    let out = m.zeros::<[u32; 4]>(128);
+    let args = cuda_conformance_kernels::shared::arrays::Args { out: out.ptr_mut() };
+    m.launch(LaunchConfig::new(2, 64).shared_bytes(256), args);
+    assert!(m.take_report().findings.is_empty());
+}

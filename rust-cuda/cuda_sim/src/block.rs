@@ -112,6 +112,12 @@ impl View {
         dynamic.or_else(|| self.arrays.borrow().iter().enumerate().find_map(of_array))
     }
 
+    /// What a byte of shared memory holds.
+    pub fn byte(&self, address: usize) -> Option<u8> {
+        // SAFETY: inside shared memory, whose every byte was set when it was made.
+        self.covers(address, 1).then(|| unsafe { (address as *const u8).read() })
+    }
+
     /// The start and size of the global allocation that holds a byte.
     pub fn allocation(&self, address: usize) -> Option<(usize, usize)> {
         // SAFETY: a grid outlives its blocks.

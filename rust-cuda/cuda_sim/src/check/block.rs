@@ -135,3 +135,66 @@ impl BlockCheck {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORD: usize = 8;
+
+    fn block() -> BlockCheck {
+        let mut block = BlockCheck::default();
+        block.start(3, 64);
+        block
+    }
+
+    #[test]
+    fn a_barrier_orders_who_waits_after_who_only_arrives_and_not_the_other_way() {
+        let mut block = block();
+        let (arrives, waits) = (block.threads[0].now(), block.threads[40].now());
+        block.arrive(0, 1);
+        block.barrier(1, &[40, 41]);
+        assert!(block.threads[40].covers(arrives) && block.threads[41].covers(waits));
+        assert!(!block.threads[0].covers(waits) && !block.threads[42].covers(arrives));
+        // The next round is another.
+        let later = block.threads[0].now();
+        block.barrier(1, &[40, 41]);
+        assert!(!block.threads[40].covers(later));
+    }
+
+    #[test]
+    fn groups_of_copies_are_past_when_they_were_waited_for() {
+        let mut block = block();
+        let first = block.copy_epoch(7);
+        block.commit(7);
+        let second = block.copy_epoch(7);
+        block.commit(7);
+        let open = block.copy_epoch(7);
+        assert!(!block.threads[7].covers(first), "asked for is not done");
+        block.wait(7, 1);
+        assert!(block.threads[7].covers(first) && !block.threads[7].covers(second));
+        block.wait(7, 0);
+        assert!(block.threads[7].covers(second) && !block.threads[7].covers(open));
+        assert!(!block.threads[8].covers(first), "nobody else knows");
+    }
+
+    #[test]
+    fn a_phase_passes_on_its_own_arrivals_and_copies() {
+        let mut block = block();
+        block.mbarrier(WORD);
+        block.mbarrier(2 * WORD);
+        let (before, copy) = (block.threads[0].now(), block.bulk_epoch(WORD).unwrap());
+        let other = block.bulk_epoch(2 * WORD).unwrap();
+        block.mbarrier_arrive(0, WORD);
+        block.mbarrier_pass(1, WORD);
+        assert!(!block.threads[1].covers(before), "the phase is not complete");
+        block.mbarrier_complete(WORD);
+        let next = block.threads[5].now();
+        block.mbarrier_arrive(5, WORD);
+        block.mbarrier_pass(1, WORD);
+        let thread = &block.threads[1];
+        assert!(thread.covers(before) && thread.covers(copy));
+        assert!(!thread.covers(next) && !thread.covers(other));
+        assert!(!thread.covers(block.bulk_epoch(WORD).unwrap()), "the next phase's copies are under way");
+    }
+}

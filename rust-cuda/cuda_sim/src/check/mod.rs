@@ -28,6 +28,7 @@ pub use report::{Act, Deed, Finding, FindingKind, GlobalLine, Line, Place, Repor
 
 use crate::block::View;
 use crate::grid::Launch;
+use crate::memory::POISON;
 use crate::warp::WARP;
 use atomics::Atomics;
 use clocks::{Epoch, Scope};
@@ -56,6 +57,13 @@ struct Step {
     /// Whether the old value is used.
     reads: bool,
     constant: bool,
+}
+
+/// Whether the bytes that no write is known of still hold the pattern of fresh memory: writes through raw pointers are
+/// not told of, but leave something else.
+fn is_untouched(view: &View, written: &Bytes, address: usize, bytes: usize) -> bool {
+    let mut unknown = (address..address + bytes).filter(|at| !written.has_all(*at, 1));
+    unknown.all(|at| view.byte(at) == Some(POISON))
 }
 
 /// The launch that runs.
@@ -287,7 +295,11 @@ impl State {
         } else if stale {
             self.found(at, FindingKind::StaleRead, address, stamp, None);
         }
-        if reads && shared && !written.has_all(address, bytes) {
+        if reads
+            && shared
+            && !written.has_all(address, bytes)
+            && is_untouched(at.view, written, address, bytes)
+        {
             self.found(at, FindingKind::UninitialisedShared, address, stamp, None);
         }
         if reads && !shared && !self.unwritten.is_empty() && self.unwritten.has_any(address, bytes) {

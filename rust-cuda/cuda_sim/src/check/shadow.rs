@@ -11,13 +11,14 @@ const PAGE: usize = 256;
 /// The bytes of the widest access.
 const WIDEST: usize = 16;
 
-/// Page numbers are even enough: one multiplication spreads them.
+/// For numbers that nobody chose to collide: a multiplication spreads them.
 #[derive(Default)]
 pub(super) struct PageHasher(u64);
 
 impl Hasher for PageHasher {
     fn finish(&self) -> u64 {
-        self.0
+        // The low bits know of the low bits only.
+        self.0 ^ self.0 >> 32
     }
 
     fn write(&mut self, bytes: &[u8]) {
