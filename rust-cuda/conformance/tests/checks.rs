@@ -3,7 +3,7 @@
 use cuda_conformance::{Buffer, Machine};
 use cuda_conformance_kernels::checks as kernels;
 use cuda_sim::{Finding, FindingKind, Place, Report};
-use cuda_std::launch::{DevicePtr, LaunchConfig};
+use cuda_std::launch::{DevicePtr, LaunchConfig, ParamBuffer};
 
 /// The line of the kernels' source that bears a marker.
 fn line_of(marker: &str) -> u32 {
@@ -353,4 +353,34 @@ fn raw_writes_to_shared_memory_are_writes() {
     let args = cuda_conformance_kernels::shared::arrays::Args { out: out.ptr_mut() };
     m.launch(LaunchConfig::new(2, 64).shared_bytes(256), args);
     assert!(m.take_report().findings.is_empty());
+}
+
+/// A finding names buffers after these.
+#[test]
+fn a_kernels_addresses_are_those_of_its_pointers_and_slices() {
+    let m = Machine::checking(0);
+    let (read, write, pointer) = (m.zeros::<u16>(4), m.zeros::<f64>(4), m.zeros::<u32>(1));
+    let args = cuda_conformance_kernels::shared::parameters::Args {
+        flag: true,
+        small: 1,
+        short: 2,
+        word: 3,
+        long: 4,
+        float: 5.0,
+        double: 6.0,
+        half: cuda_std::f16::from_bits(7),
+        vector: cuda_std::U32x4([8; 4]),
+        record: cuda_conformance_kernels::shared::Record { a: 9, b: 10.0, c: [11; 3] },
+        read: read.slice(),
+        write: write.slice_mut(),
+        pointer: pointer.ptr(),
+        absent: DevicePtr::null(),
+    };
+    let expected = [
+        ("read", read.ptr().address() as usize),
+        ("write", write.ptr().address() as usize),
+        ("pointer", pointer.ptr().address() as usize),
+        ("absent", 0),
+    ];
+    assert_eq!(ParamBuffer::addresses(&args), expected);
 }

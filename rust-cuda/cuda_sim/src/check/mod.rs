@@ -365,7 +365,9 @@ impl State {
             std::mem::swap(first, &mut site);
         }
         if let Some(index) = self.known.get(&(kind, site, other)) {
-            self.findings[*index].count += 1;
+            let finding = &mut self.findings[*index];
+            finding.count += 1;
+            finding.reversed += u64::from(finding.act.line != self.sites.line(stamp.site));
             return;
         }
         self.known.insert((kind, site, other), self.findings.len());
@@ -376,6 +378,7 @@ impl State {
             before: before.map(|before| self.act(&before)),
             place: at.view.place(address).unwrap_or_else(|| self.running.place(at.view, address)),
             count: 1,
+            reversed: 0,
         });
     }
 

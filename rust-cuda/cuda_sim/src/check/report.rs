@@ -178,11 +178,13 @@ pub struct Finding {
     pub place: Place,
     /// How many accesses at the same lines were wrong in the same way.
     pub count: u64,
+    /// How many of them in the other order: what was done last here came first there.
+    pub reversed: u64,
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kernel, act, place, count, .. } = self;
+        let Self { kernel, act, place, count, reversed, .. } = self;
         write!(f, "kernel {kernel}: {act}, of {place}, ")?;
         match (self.kind, &self.before) {
             (FindingKind::UnawaitedCopy, Some(copy)) => {
@@ -197,10 +199,11 @@ impl fmt::Display for Finding {
             }
             (_, None) => f.write_str("was never written")?,
         }
-        if *count > 1 {
-            write!(f, " ({count} times at these lines)")?;
+        match (count, reversed) {
+            (..=1, _) => Ok(()),
+            (_, 0) => write!(f, " ({count} times at these lines)"),
+            _ => write!(f, " ({count} times at these lines, {reversed} in the other order)"),
         }
-        Ok(())
     }
 }
 
