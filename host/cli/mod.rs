@@ -9,6 +9,7 @@ mod failure;
 mod generate;
 mod kernel;
 mod kernel_bench;
+mod kernel_check;
 mod kernel_test;
 mod list;
 mod logits;
@@ -20,6 +21,7 @@ mod ptx;
 mod sheet;
 mod style;
 mod synth;
+mod table;
 mod terminal;
 mod token_ids;
 

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use comfy_table::{CellAlignment, Table, presets};
 use psionic::gguf::GgufFile;
 use psionic::model::{ModelReport, describe};
 
 use super::failure::Failure;
 use super::synth;
+use super::table::{finish, table};
 use super::terminal::{bytes, one_line, print, print_json};
 
 /// Show what is in a model's file, or write a synthetic one
@@ -127,23 +127,6 @@ fn tensors(report: &ModelReport) -> String {
         ]);
     }
     finish(table, 2..5)
-}
-
-fn table<const N: usize>(titles: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(titles);
-    table
-}
-
-/// The table as text, with the columns of numbers on the right and nothing behind the last.
-fn finish(mut table: Table, numbers: std::ops::Range<usize>) -> String {
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
-        if numbers.contains(&index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.trim_fmt() + "\n"
 }
 
 /// A number with commas between groups of three digits.

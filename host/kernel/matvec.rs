@@ -200,7 +200,8 @@ fn sample(rows: usize, random: &mut Random) -> Vec<usize> {
 
 impl Prepared for MatVec<'_> {
     fn reset(&mut self, copy: usize) -> Result<(), DeviceError> {
-        self.device.write(&mut self.copies[copy].out, 0, &self.expected.before)
+        let (out, before) = (&mut self.copies[copy].out, &self.expected.before);
+        if self.spec.add { self.device.write(out, 0, before) } else { self.device.poison(out, 0, before) }
     }
 
     fn launch(&self, copy: usize) -> Result<(), DeviceError> {

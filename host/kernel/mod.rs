@@ -1,12 +1,14 @@
 //! The kernels one by one: what there is, what each must compute, and how fast it is alone.
 //!
 //! A [`Kernel`] has [`Case`]s, which are shapes that decoding gives it. A case makes its inputs from a seed, knows the
-//! bytes that a launch must move, and holds what a launch leaves against float64. [`Bench`] times a case.
+//! bytes that a launch must move, and holds what a launch leaves against float64. [`Bench`] times a case, [`check`] looks for
+//! mistakes in it.
 
 mod activations;
 pub mod bounds;
 mod case;
 mod cases;
+mod check;
 mod error;
 mod expected;
 mod matvec;
@@ -24,6 +26,7 @@ use cuda_std::launch::{KernelArgs, Param};
 pub use activations::Activations;
 pub use case::{Case, Prepared};
 pub use cases::KERNELS;
+pub use check::{Checked, Trouble, check};
 pub use error::{KernelError, When};
 pub use expected::{Expected, Mismatch, Near, Outputs, Worst};
 pub use measure::{Bench, BenchOptions, Measured};

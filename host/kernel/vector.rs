@@ -49,7 +49,7 @@ struct Vector<'d> {
 
 impl Prepared for Vector<'_> {
     fn reset(&mut self, copy: usize) -> Result<(), DeviceError> {
-        self.device.write(&mut self.copies[copy].1, 0, &self.expected.before)
+        self.device.poison(&mut self.copies[copy].1, 0, &self.expected.before)
     }
 
     fn launch(&self, copy: usize) -> Result<(), DeviceError> {

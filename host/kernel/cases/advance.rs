@@ -57,7 +57,7 @@ struct Advance<'d> {
 impl Prepared for Advance<'_> {
     fn reset(&mut self, copy: usize) -> Result<(), DeviceError> {
         let Step { tokens, position, .. } = &mut self.copies[copy];
-        self.device.write(tokens, 0, &[POISON; TOKENS])?;
+        self.device.poison(tokens, 0, &[POISON; TOKENS])?;
         self.device.write(position, 0, &[0])
     }
 

@@ -44,7 +44,7 @@ struct Argmax<'d> {
 
 impl Prepared for Argmax<'_> {
     fn reset(&mut self, copy: usize) -> Result<(), DeviceError> {
-        self.device.write(&mut self.copies[copy].1, 0, &vec![POISON; 2 * self.blocks])
+        self.device.poison(&mut self.copies[copy].1, 0, &vec![POISON; 2 * self.blocks])
     }
 
     fn launch(&self, copy: usize) -> Result<(), DeviceError> {

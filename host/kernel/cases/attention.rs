@@ -172,13 +172,16 @@ impl<'d> Attention<'d> {
 impl Prepared for Attention<'_> {
     fn reset(&mut self, copy: usize) -> Result<(), DeviceError> {
         let (d, rows) = (self.head_dim(), self.new_rows().collect::<Vec<_>>());
-        let Copy { keys, values, out, .. } = &mut self.copies[copy];
+        let Copy { keys, values, partials, out, .. } = &mut self.copies[copy];
         for row in rows {
-            self.device.write(keys, row, &vec![POISON; d])?;
-            self.device.write(values, row, &vec![POISON; d])?;
+            self.device.poison(keys, row, &vec![POISON; d])?;
+            self.device.poison(values, row, &vec![POISON; d])?;
         }
-        let poison = vec![f32::NAN; out.len()];
-        self.device.write(out, 0, &poison)
+        for buffer in [partials, out] {
+            let poison = vec![f32::NAN; buffer.len()];
+            self.device.poison(buffer, 0, &poison)?;
+        }
+        Ok(())
     }
 
     fn launch(&self, copy: usize) -> Result<(), DeviceError> {

@@ -66,7 +66,7 @@ impl<'d> Embed<'d> {
 impl Prepared for Embed<'_> {
     fn reset(&mut self, copy: usize) -> Result<(), DeviceError> {
         let Copy { out, expected, .. } = &mut self.copies[copy];
-        self.device.write(out, 0, &expected.before)
+        self.device.poison(out, 0, &expected.before)
     }
 
     fn launch(&self, copy: usize) -> Result<(), DeviceError> {

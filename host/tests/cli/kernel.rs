@@ -1,4 +1,4 @@
-//! `kernel list` and `kernel bench` on the simulator: what is listed, the shape of results, never a time.
+//! `kernel list`, `kernel bench` and `kernel check` on the simulator: what is listed, the shape of results, never a time.
 
 use super::records::{ENVIRONMENT, cells, csv, number};
 use super::{json, keys, psionic, refused, stdout, text};
@@ -172,4 +172,42 @@ fn without_a_gpu_the_gpu_is_refused_and_the_simulator_mentioned() {
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output.stderr).contains("running on the simulator"));
     assert!(text(&output.stdout).contains("| embed/row "));
+}
+
+#[test]
+fn every_kernel_with_cases_is_checked_and_clean() {
+    let records = json(&mut psionic(["kernel", "check", "all", "--seed", "5", "--json"]));
+    let records = records.as_array().unwrap();
+    for kernel in KERNELS.iter().filter(|kernel| kernel.measured_by.is_none()) {
+        assert!(records.iter().any(|record| record["kernel"] == kernel.name), "{}", kernel.name);
+    }
+    for record in records {
+        let fields = ["kernel", "case", "shape", "clean", "trouble", "findings", "shared", "global"];
+        assert_eq!(keys(record), fields);
+        assert_eq!((&record["clean"], &record["trouble"]), (&true.into(), &Value::Null));
+        assert_eq!(record["findings"].as_array().unwrap().len(), 0);
+        for line in record["global"].as_array().unwrap() {
+            assert!(line["line"].as_str().unwrap().starts_with("kernels-rs/src/"), "{line}");
+            assert!(number(&line["needed"]) <= number(&line["sectors"]), "{line}");
+            assert!((0.0..=100.0).contains(&number(&line["percent_used"])), "{line}");
+        }
+        for line in record["shared"].as_array().unwrap() {
+            assert!(number(&line["ways"]) >= 1.0 && number(&line["worst_ways"]) >= 1.0, "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_check_shows_the_lines_that_use_memory() {
+    let shown = stdout(&mut psionic(["kernel", "check", "rms_norm", "swiglu"]));
+    assert!(shown.contains("rms_norm/hidden (256): clean\n"), "{shown}");
+    assert!(shown.contains("shared memory ") && shown.contains("kernels-rs/src/reduce.rs:"), "{shown}");
+    assert!(shown.contains("global memory ") && shown.contains("kernels-rs/src/swiglu.rs:"), "{shown}");
+}
+
+#[test]
+fn a_check_of_what_is_not_there_is_refused() {
+    refused(&mut psionic(["kernel", "check", "gate"]), 2, "\"gate\"");
+    refused(&mut psionic(["kernel", "check", "decode"]), 2, "decode");
+    refused(&mut psionic(["kernel", "check"]), 2, "NAME");
 }

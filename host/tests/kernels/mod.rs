@@ -6,6 +6,7 @@ mod advance;
 mod argmax;
 mod attention;
 mod cases;
+mod checks;
 mod gate_up;
 mod pack;
 mod project;

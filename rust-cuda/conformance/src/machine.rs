@@ -7,7 +7,7 @@ use bytemuck::Pod;
 use cuda_driver::launch::LaunchAttributes;
 use cuda_driver::module::Module;
 use cuda_driver::{DriverVersion, status};
-use cuda_sim::{Allocation, Fault, Launch, SimConfig, Simulator};
+use cuda_sim::{Allocation, Fault, Launch, Report, SimConfig, Simulator};
 use cuda_std::launch::{
     DevicePtr, DevicePtrMut, DeviceSlice, DeviceSliceMut, Dim3, KernelArgs, LaunchConfig, ParamBuffer,
 };
@@ -97,6 +97,17 @@ impl Machine {
         Self::Sim(Simulator::new(SimConfig { seed, ..SimConfig::default() }))
     }
 
+    /// A simulator that checks all it can.
+    pub fn checking(seed: u64) -> Self {
+        Self::Sim(Simulator::new(SimConfig { seed, checks: true, ..SimConfig::default() }))
+    }
+
+    /// What a checking simulator has found since this was called last.
+    pub fn take_report(&self) -> Report {
+        let Self::Sim(sim) = self else { panic!("only the simulator checks") };
+        sim.checks().map(|checks| checks.take_report()).unwrap_or_default()
+    }
+
     /// Whether it is the simulator.
     pub fn is_simulator(&self) -> bool {
         matches!(self, Self::Sim(_))
@@ -110,6 +121,7 @@ impl Machine {
                 let allocation = sim.allocate(bytes.len()).expect("the simulator has memory");
                 // SAFETY: the allocation has room for the bytes.
                 unsafe { allocation.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+                allocation.written(0, bytes.len());
                 Memory::Sim(allocation)
             }
             Self::Cuda(gpu) => {
@@ -122,6 +134,13 @@ impl Machine {
     /// Memory of `count` zeros.
     pub fn zeros<T: Pod>(&self, count: usize) -> Buffer<'_, T> {
         self.buffer(&vec![T::zeroed(); count])
+    }
+
+    /// Memory of a simulator that nothing was written to.
+    pub fn unwritten<T: Pod>(&self, count: usize) -> Buffer<'_, T> {
+        let Self::Sim(sim) = self else { panic!("only the simulator knows what was not written") };
+        let memory = sim.allocate(count * size_of::<T>()).expect("the simulator has memory");
+        Buffer { memory: Memory::Sim(memory), len: count, element: PhantomData }
     }
 
     /// Queues a kernel. The simulator runs it at once; its fault fails the test.
@@ -144,6 +163,7 @@ impl Machine {
             block: config.block.as_array(),
             shared_bytes: config.shared_bytes as usize,
             cooperative: config.cooperative,
+            parameters: &ParamBuffer::addresses(&args),
         };
         // SAFETY: the tests pass buffers as the kernels demand; where they do not, the simulator checks.
         unsafe { sim.launch(&launch, &|| args.call()) }

@@ -69,6 +69,28 @@ impl<T: Element> Buffer<T> {
         unsafe { DeviceSliceMut::new(self.as_mut_ptr(), self.len) }
     }
 
+    /// The simulator's memory, and the bytes of elements `start..start + len` in it.
+    fn simulated(&self, start: usize, len: usize) -> Option<(&cuda_sim::Allocation, usize, usize)> {
+        match &self.memory {
+            Memory::Cuda(_) => None,
+            Memory::Sim(allocation) => Some((allocation, start * size_of::<T>(), len * size_of::<T>())),
+        }
+    }
+
+    /// Tells the simulator's checks that the host has written elements.
+    pub(super) fn written(&self, start: usize, len: usize) {
+        if let Some((allocation, offset, bytes)) = self.simulated(start, len) {
+            allocation.written(offset, bytes);
+        }
+    }
+
+    /// Tells the simulator's checks that elements hold nothing that a kernel may read.
+    pub(super) fn forget(&self, start: usize, len: usize) {
+        if let Some((allocation, offset, bytes)) = self.simulated(start, len) {
+            allocation.forget(offset, bytes);
+        }
+    }
+
     /// The address of `len` elements from `start` on.
     pub(super) fn range(&self, start: usize, len: usize) -> Result<u64, DeviceError> {
         if start > self.len || len > self.len - start {

@@ -27,7 +27,7 @@ use std::env;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use cuda_sim::SimConfig;
+use cuda_sim::{Checks, SimConfig};
 use cuda_std::launch::{KernelArgs, LaunchConfig};
 use serde::Serialize;
 
@@ -220,9 +220,26 @@ impl Device {
                 // SAFETY: the range is inside the buffer, which is host memory on the simulator, and the exclusive
                 // borrow keeps others out.
                 unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to as *mut u8, bytes.len()) };
+                buffer.written(start, data.len());
                 Ok(())
             }
         }
+    }
+
+    /// As [`write`](Self::write), of what stands for nothing: where the simulator's checks are on, a kernel that reads
+    /// it before one has written there is found out.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn poison<T: Element>(
+        &self,
+        buffer: &mut Buffer<T>,
+        start: usize,
+        data: &[T],
+    ) -> Result<(), DeviceError> {
+        self.write(buffer, start, data)?;
+        buffer.forget(start, data.len());
+        Ok(())
     }
 
     /// Copies elements `start..` of `buffer` to `data`, after the launches so far.
@@ -270,6 +287,7 @@ impl Device {
             Machine::Sim(_) => {
                 // SAFETY: the buffer is host memory on the simulator, borrowed exclusively.
                 unsafe { (start as *mut u8).write_bytes(0, bytes) };
+                buffer.written(0, buffer.len());
                 Ok(())
             }
         }
@@ -280,14 +298,15 @@ impl Device {
     /// # Errors
     /// When `to` is too short, or the device refuses the copy.
     pub fn copy<T: Element>(&self, from: &Buffer<T>, to: &mut Buffer<T>) -> Result<(), DeviceError> {
-        let bytes = from.len() * size_of::<T>();
-        let (from, to) = (from.range(0, from.len())?, to.range(0, from.len())?);
+        let (len, bytes) = (from.len(), from.len() * size_of::<T>());
+        let (from, target) = (from.range(0, len)?, to.range(0, len)?);
         match &self.machine {
-            Machine::Cuda(gpu) => gpu.copy(from, to, bytes),
+            Machine::Cuda(gpu) => gpu.copy(from, target, bytes),
             Machine::Sim(_) => {
                 // SAFETY: both ranges are inside their buffers, which are host memory on the simulator, and apart,
                 // since one of them is borrowed exclusively.
-                unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, bytes) };
+                unsafe { std::ptr::copy_nonoverlapping(from as *const u8, target as *mut u8, bytes) };
+                to.written(0, len);
                 Ok(())
             }
         }
@@ -301,6 +320,14 @@ impl Device {
         match &self.machine {
             Machine::Cuda(_) => Mailbox::cuda(len),
             Machine::Sim(sim) => Ok(Mailbox::sim(sim.zeroed(len * size_of::<u32>())?)),
+        }
+    }
+
+    /// The simulator's checks; none where they are off, and on a GPU.
+    pub fn checks(&self) -> Option<Checks> {
+        match &self.machine {
+            Machine::Cuda(_) => None,
+            Machine::Sim(sim) => sim.checks(),
         }
     }
 

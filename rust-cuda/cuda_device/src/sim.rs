@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use cuda_sim::{Allocation, SimConfig, Simulator};
-use cuda_std::launch::{KernelArgs, LaunchConfig};
+use cuda_sim::{Allocation, Checks, SimConfig, Simulator};
+use cuda_std::launch::{KernelArgs, LaunchConfig, ParamBuffer};
 
 use super::{Backend, DeviceError, DeviceInfo};
 
@@ -48,7 +48,12 @@ impl Sim {
         let allocation = self.simulator.allocate(bytes)?;
         // SAFETY: the allocation has that many bytes.
         unsafe { allocation.as_ptr().write_bytes(0, bytes) };
+        allocation.written(0, bytes);
         Ok(allocation)
+    }
+
+    pub fn checks(&self) -> Option<Checks> {
+        self.simulator.checks()
     }
 
     /// # Safety
@@ -59,12 +64,16 @@ impl Sim {
         args: K,
     ) -> Result<(), DeviceError> {
         let launch = move |simulator: &Simulator| {
+            // Only checks name buffers, and launches are many.
+            let checks = simulator.config().checks;
+            let parameters = if checks { ParamBuffer::addresses(&args) } else { Vec::new() };
             let shape = cuda_sim::Launch {
                 kernel: K::NAME,
                 grid: config.grid.as_array(),
                 block: config.block.as_array(),
                 shared_bytes: config.shared_bytes as usize,
                 cooperative: config.cooperative,
+                parameters: &parameters,
             };
             // SAFETY: as the caller promises, now and when it replays.
             unsafe { simulator.launch(&shape, &|| args.call()) }.map_err(|fault| Box::new(fault).into())

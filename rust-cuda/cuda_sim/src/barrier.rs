@@ -50,7 +50,8 @@ impl Barriers {
         Ok(())
     }
 
-    /// The threads at barriers that all have come to go on: each is given to `released`.
+    /// The threads at barriers that all have come to go on: each barrier is given to `released` with those that have
+    /// waited at it.
     ///
     /// `arrived` counts the threads that came without waiting, and for how many. A thread that ended without coming
     /// to a barrier of the whole block makes it a divergent one.
@@ -58,13 +59,14 @@ impl Barriers {
         &mut self,
         fibers: &[Fiber],
         arrived: &mut Arrivals,
-        mut released: impl FnMut(usize),
+        mut released: impl FnMut(u32, &[usize]),
     ) -> Result<(), (usize, FaultKind)> {
         for (id, slot) in self.slots.iter_mut().enumerate() {
             let (arrivals, arrivals_expected) = arrived[id];
             let Some(&first) = slot.waiting.first() else {
                 if arrivals > 0 && arrivals >= arrivals_expected {
                     arrived[id] = (0, 0);
+                    released(id as u32, &[]);
                 }
                 continue;
             };
@@ -82,11 +84,11 @@ impl Barriers {
                 return Err((first, FaultKind::DivergentBarrier { detail }));
             }
             if here == all {
+                released(id as u32, &slot.waiting);
                 for index in slot.waiting.drain(..) {
                     let thread = fibers[index].thread();
                     thread.result.set(slot.true_predicates);
                     thread.state.set(State::Ready);
-                    released(index);
                 }
                 slot.true_predicates = 0;
                 arrived[id] = (0, 0);
@@ -170,11 +172,14 @@ struct MBarrier {
 }
 
 impl MBarrier {
-    fn settle(&mut self) {
-        if self.pending == 0 && self.bytes == 0 {
+    /// Whether nothing was left to wait for: then the next phase has begun.
+    fn settle(&mut self) -> bool {
+        let complete = self.pending == 0 && self.bytes == 0;
+        if complete {
             self.phase ^= 1;
             self.pending = self.expected;
         }
+        complete
     }
 }
 
@@ -199,7 +204,8 @@ impl MBarriers {
         self.0.insert(address, fresh);
     }
 
-    pub fn arrive(&mut self, address: usize, bytes: u32) -> Result<(), FaultKind> {
+    /// Whether that completes the phase.
+    pub fn arrive(&mut self, address: usize, bytes: u32) -> Result<bool, FaultKind> {
         let barrier = self.get(address)?;
         if barrier.pending == 0 {
             let text = format!("more arrivals at the mbarrier at {address:#x} than its {}", barrier.expected);
@@ -207,8 +213,7 @@ impl MBarriers {
         }
         barrier.pending -= 1;
         barrier.bytes += i64::from(bytes);
-        barrier.settle();
-        Ok(())
+        Ok(barrier.settle())
     }
 
     pub fn copy(&mut self, address: usize, copy: Copy) -> Result<(), FaultKind> {
@@ -216,14 +221,15 @@ impl MBarriers {
         Ok(())
     }
 
-    /// Whether the phase of this parity is complete. Copies are done here, the latest moment a GPU may do them.
-    pub fn test(&mut self, address: usize, parity: u32) -> Result<bool, FaultKind> {
+    /// Whether a phase has completed just now, and whether that of this parity is complete. Copies are done here, the
+    /// latest moment a GPU may do them.
+    pub fn test(&mut self, address: usize, parity: u32) -> Result<(bool, bool), FaultKind> {
         let barrier = self.get(address)?;
         for copy in std::mem::take(&mut barrier.copies) {
             copy.run();
             barrier.bytes -= (copy.bytes + copy.zeros) as i64;
         }
-        barrier.settle();
-        Ok(barrier.phase != parity & 1)
+        let completes = barrier.settle();
+        Ok((completes, barrier.phase != parity & 1))
     }
 }

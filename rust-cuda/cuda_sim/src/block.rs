@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::ptr::NonNull;
 
 use crate::barrier::{Arrivals, Barriers, MBarriers};
+use crate::check::{BlockCheck, Checker, Place};
 use crate::fault::{Fault, FaultKind, SourceLine, source_line};
 use crate::fiber::{Fiber, FiberPool, State};
 use crate::grid::{Grid, Order};
@@ -50,6 +51,11 @@ impl Shared {
         let start = self.pointer.as_ptr() as usize;
         address >= start && bytes <= self.bytes && address - start <= self.bytes - bytes
     }
+
+    /// Where a byte of it is.
+    fn offset(&self, address: usize) -> Option<usize> {
+        self.covers(address, 1).then(|| address - self.pointer.as_ptr() as usize)
+    }
 }
 
 impl Drop for Shared {
@@ -69,6 +75,8 @@ pub(crate) struct View {
     pub mbarriers: RefCell<MBarriers>,
     /// Threads that came to a named barrier without waiting at it.
     pub arrived: Cell<Arrivals>,
+    /// There if the launch is checked.
+    pub check: Option<RefCell<BlockCheck>>,
 }
 
 impl View {
@@ -76,6 +84,44 @@ impl View {
     pub fn covers(&self, address: usize, bytes: usize) -> bool {
         self.dynamic.covers(address, bytes)
             || self.arrays.borrow().iter().any(|(_, a)| a.covers(address, bytes))
+    }
+
+    /// The launch's checks.
+    pub fn checker(&self) -> Option<&Checker> {
+        // SAFETY: a grid outlives its blocks.
+        unsafe { (*self.grid).checker.as_deref() }
+    }
+
+    /// Lanes of a warp have met in an operation; if `all`, none is elsewhere.
+    fn met(&self, warp: usize, mask: u32, all: bool, operation: &'static str) {
+        if let (Some(check), Some(checker)) = (&self.check, self.checker()) {
+            let check = &mut check.borrow_mut();
+            checker.met(check, warp, mask, all);
+            if operation == warp::SYNC {
+                check.sync_warp(warp, mask);
+            }
+        }
+    }
+
+    /// The place of a byte in shared memory.
+    pub fn place(&self, address: usize) -> Option<Place> {
+        let of_array = |(array, (_, memory)): (usize, &(usize, Shared))| {
+            Some(Place::Static { array, offset: memory.offset(address)? })
+        };
+        let dynamic = self.dynamic.offset(address).map(Place::Dynamic);
+        dynamic.or_else(|| self.arrays.borrow().iter().enumerate().find_map(of_array))
+    }
+
+    /// What a byte of shared memory holds.
+    pub fn byte(&self, address: usize) -> Option<u8> {
+        // SAFETY: inside shared memory, whose every byte was set when it was made.
+        self.covers(address, 1).then(|| unsafe { (address as *const u8).read() })
+    }
+
+    /// The start and size of the global allocation that holds a byte.
+    pub fn allocation(&self, address: usize) -> Option<(usize, usize)> {
+        // SAFETY: a grid outlives its blocks.
+        unsafe { (*self.grid).memory.allocation(address) }
     }
 
     /// The static array declared at `site`.
@@ -118,6 +164,7 @@ impl Block {
                 arrays: RefCell::default(),
                 mbarriers: RefCell::default(),
                 arrived: Cell::default(),
+                check: grid.checker.is_some().then(RefCell::default),
             }),
             barriers: Barriers::default(),
             lanes: vec![Lanes::default(); warps],
@@ -144,7 +191,11 @@ impl Block {
         view.mbarriers.borrow_mut().clear();
         view.arrived.set(Arrivals::default());
         // SAFETY: the grid lives, as the caller promises.
-        let [nx, ny, _] = unsafe { (*view.grid).block_dim };
+        let grid = unsafe { &*view.grid };
+        let [nx, ny, _] = grid.block_dim;
+        if let Some(check) = &view.check {
+            check.borrow_mut().start(grid.number(index), self.fibers.len() as u32);
+        }
         let view: *const View = &**view;
         for (i, fiber) in self.fibers.iter_mut().enumerate() {
             let i = i as u32;
@@ -178,10 +229,15 @@ impl Block {
                 progress |= self.run_warp(self.warps[w], order)?;
             }
             let mut arrived = self.view.arrived.get();
-            let (lanes, mut released) = (&mut self.lanes, false);
-            let result = self.barriers.release(&self.fibers, &mut arrived, |i| {
-                lanes[i / WARP as usize].ready |= 1 << (i % WARP as usize);
-                released = true;
+            let (lanes, view, mut released) = (&mut self.lanes, &self.view, false);
+            let result = self.barriers.release(&self.fibers, &mut arrived, |barrier, threads| {
+                for i in threads {
+                    lanes[i / WARP as usize].ready |= 1 << (i % WARP as usize);
+                    released = true;
+                }
+                if let Some(check) = &view.check {
+                    check.borrow_mut().barrier(barrier, threads);
+                }
             });
             result.map_err(|(i, kind)| self.fault(i, kind))?;
             self.view.arrived.set(arrived);
@@ -210,8 +266,11 @@ impl Block {
             look = 0;
             if self.lanes[warp].meeting != 0 {
                 let end = (first + WARP as usize).min(self.fibers.len());
-                let released = warp::release(&self.fibers[first..end], &self.lanes[warp])
-                    .map_err(|(lane, kind)| self.fault(first + lane, kind))?;
+                let (view, now) = (&self.view, &self.lanes[warp]);
+                let released = warp::release(&self.fibers[first..end], now, |mask, operation| {
+                    view.met(warp, mask, mask == now.alive, operation);
+                });
+                let released = released.map_err(|(lane, kind)| self.fault(first + lane, kind))?;
                 self.lanes[warp].meeting &= !released;
                 self.lanes[warp].ready |= released;
             }
@@ -241,6 +300,11 @@ impl Block {
                 self.alive -= 1;
                 if let Some((kind, line)) = thread.take_fault() {
                     return Err(self.fault_at(index, kind, line));
+                }
+                if self.alive == 0
+                    && let (Some(check), Some(checker)) = (&self.view.check, self.view.checker())
+                {
+                    checker.ended(&mut check.borrow_mut());
                 }
             }
         }

@@ -2,17 +2,18 @@
 //!
 //! Every function panics when no simulated kernel is running, with a message that says so.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::panic::{self, Location};
 use std::ptr;
 use std::rc::Rc;
 
 use crate::barrier::{BARRIERS, Copy};
 use crate::block::View;
+use crate::check::{AtomicAccess, BlockCheck, Checker, Plain, Spot};
 use crate::fault::{Access, FaultKind, Raised, source_line};
 use crate::fiber::{BarrierWait, State, Thread};
 use crate::grid::Grid;
-use crate::warp::{Combine, Gathered, Offer, WarpWait};
+use crate::warp::{self, Combine, Gathered, Offer, WarpWait};
 
 thread_local! {
     static CURRENT: Cell<*const Thread> = const { Cell::new(ptr::null()) };
@@ -127,6 +128,7 @@ pub fn barrier_arrive(id: u32, expected: u32) {
     }
     (*count, *before) = (*count + 1, expected);
     block().arrived.set(arrived);
+    checked(|checker, at| checker.arrive(at, id));
     wrote();
 }
 
@@ -140,6 +142,13 @@ fn check_barrier(id: u32, expected: Option<u32>) {
     {
         raise(FaultKind::BadBarrier(format!("barrier {id} must wait for whole warps, not for {n} threads")));
     }
+}
+
+/// Meets the lanes of `mask`, and orders their accesses before and after.
+#[track_caller]
+#[inline]
+pub fn sync_warp(mask: u32) {
+    warp(mask, warp::SYNC, 0, 0, |_| Ok(()));
 }
 
 /// Meets the lanes of `mask` in an operation; gives what `combine` makes of their values for this lane.
@@ -200,6 +209,51 @@ pub fn check(address: usize, bytes: usize, align: usize, access: Access) {
     }
 }
 
+/// Tells the launch's checks, if it has any.
+#[track_caller]
+#[inline]
+fn checked(tell: impl FnOnce(&Checker, &Spot<'_>)) {
+    let view = block();
+    if let Some(check) = &view.check {
+        tell_checks(view, check, Location::caller(), tell);
+    }
+}
+
+/// Apart, so that without checks there is a test and nothing else.
+#[cold]
+#[inline(never)]
+fn tell_checks(
+    view: &View,
+    block: &RefCell<BlockCheck>,
+    location: &'static Location<'static>,
+    tell: impl FnOnce(&Checker, &Spot<'_>),
+) {
+    if let Some(checker) = view.checker() {
+        tell(checker, &Spot { view, block, thread: thread().linear.get() as usize, location });
+    }
+}
+
+/// A load or store, which was checked to be inside memory, is made now.
+#[track_caller]
+#[inline]
+pub fn plain(address: usize, bytes: usize, how: Plain) {
+    checked(|checker, at| checker.plain(at, address, bytes, how));
+}
+
+/// An atomic access, which was checked to be inside memory, is made now.
+#[track_caller]
+#[inline]
+pub fn atomic(address: usize, bytes: usize, access: AtomicAccess) {
+    checked(|checker, at| checker.atomic(at, address, bytes, access));
+}
+
+/// A fence: of the block, or of the device.
+#[track_caller]
+#[inline]
+pub fn fence(device: bool) {
+    checked(|checker, at| checker.fence(at, device));
+}
+
 /// The block's copy of the static shared array declared at `site`.
 pub fn shared_array(site: usize, bytes: usize) -> *mut u8 {
     block().array(site, bytes)
@@ -215,16 +269,21 @@ pub fn dynamic_shared() -> (*mut u8, usize) {
 pub fn copy_async(to: *mut u8, from: *const u8, bytes: usize, zeros: usize) {
     check(to as usize, bytes + zeros, (bytes + zeros).max(1), Access::Write);
     check(from as usize, bytes, (bytes + zeros).max(1), Access::Read);
+    checked(|checker, at| checker.copy(at, to as usize, from as usize, bytes, zeros));
     thread().copies.borrow_mut().start(Copy { to, from, bytes, zeros });
 }
 
 /// Ends the open group of asynchronous copies.
+#[track_caller]
 pub fn copy_async_commit() {
+    checked(|checker, at| checker.copy_commit(at));
     thread().copies.borrow_mut().commit();
 }
 
 /// Waits for all but the newest `left` groups.
+#[track_caller]
 pub fn copy_async_wait(left: usize) {
+    checked(|checker, at| checker.copy_wait(at, left));
     thread().copies.borrow_mut().wait(left);
 }
 
@@ -232,20 +291,24 @@ pub fn copy_async_wait(left: usize) {
 #[track_caller]
 pub fn mbarrier_init(address: usize, expected: u32) {
     check(address, 8, 8, Access::Write);
+    checked(|checker, at| checker.mbarrier_init(at, address));
     block().mbarriers.borrow_mut().init(address, expected);
 }
 
 /// Arrives, and makes the phase wait for `bytes` more bytes of copies.
 #[track_caller]
 pub fn mbarrier_arrive(address: usize, bytes: u32) {
-    or_raise(block().mbarriers.borrow_mut().arrive(address, bytes));
+    let completes = or_raise(block().mbarriers.borrow_mut().arrive(address, bytes));
+    checked(|checker, at| checker.mbarrier_arrive(at, address, completes));
     wrote();
 }
 
 /// Whether the phase of `parity` is complete.
 #[track_caller]
 pub fn mbarrier_test(address: usize, parity: u32) -> bool {
-    or_raise(block().mbarriers.borrow_mut().test(address, parity))
+    let (completes, passes) = or_raise(block().mbarriers.borrow_mut().test(address, parity));
+    checked(|checker, at| checker.mbarrier_test(at, address, completes, passes));
+    passes
 }
 
 /// Asks for a bulk copy to shared memory that completes on an `mbarrier`.
@@ -257,4 +320,5 @@ pub fn bulk_copy(to: *mut u8, from: *const u8, bytes: usize, mbarrier: usize) {
         raise(FaultKind::AsyncCopy(format!("a bulk copy moves a multiple of 16 bytes, not {bytes}")));
     }
     or_raise(block().mbarriers.borrow_mut().copy(mbarrier, Copy { to, from, bytes, zeros: 0 }));
+    checked(|checker, at| checker.bulk(at, to as usize, from as usize, bytes, mbarrier));
 }

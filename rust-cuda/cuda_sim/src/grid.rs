@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::SimConfig;
 use crate::block::Block;
+use crate::check::Checker;
 use crate::fault::{Fault, FaultKind};
 use crate::fiber::FiberPool;
 use crate::memory::Memory;
@@ -29,6 +30,8 @@ pub struct Launch<'a> {
     pub shared_bytes: usize,
     /// All blocks run at the same time, as a grid barrier needs.
     pub cooperative: bool,
+    /// The kernel's parameters that are addresses: checks name the buffers after them.
+    pub parameters: &'a [(&'a str, usize)],
 }
 
 /// What all blocks of a launch share.
@@ -38,9 +41,16 @@ pub(crate) struct Grid {
     pub block_dim: [u32; 3],
     pub shared_bytes: usize,
     pub memory: Rc<Memory>,
+    pub checker: Option<Rc<Checker>>,
 }
 
 impl Grid {
+    /// The number of a block, x fastest.
+    pub fn number(&self, [x, y, z]: [u32; 3]) -> u32 {
+        let [nx, ny, _] = self.grid_dim;
+        (z * ny + y) * nx + x
+    }
+
     /// Threads of a block.
     pub fn threads(&self) -> usize {
         self.block_dim.iter().map(|n| *n as usize).product()
@@ -116,6 +126,7 @@ fn check(config: &SimConfig, launch: &Launch<'_>) -> Result<(), FaultKind> {
 pub(crate) fn run(
     config: &SimConfig,
     memory: &Rc<Memory>,
+    checker: Option<&Rc<Checker>>,
     fibers: &mut FiberPool,
     launch: &Launch<'_>,
     kernel: &dyn Fn(),
@@ -134,7 +145,11 @@ pub(crate) fn run(
         block_dim: launch.block,
         shared_bytes: launch.shared_bytes,
         memory: Rc::clone(memory),
+        checker: checker.cloned(),
     };
+    if let Some(checker) = checker {
+        checker.begin(launch);
+    }
     let [nx, ny, nz] = launch.grid;
     let mut indices: Vec<u32> = (0..nx * ny * nz).collect();
     let mut order = Order::new(config.seed);

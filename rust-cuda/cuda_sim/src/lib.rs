@@ -13,6 +13,7 @@
 
 mod barrier;
 mod block;
+mod check;
 pub mod device;
 mod fault;
 mod fiber;
@@ -21,6 +22,10 @@ mod memory;
 mod stack;
 mod warp;
 
+pub use check::{
+    Act, AtomicAccess, AtomicKind, Checks, Deed, Finding, FindingKind, GlobalLine, Line, Place, Plain,
+    Report, SharedLine,
+};
 pub use fault::{Access, Fault, FaultKind};
 pub use grid::Launch;
 pub use memory::{Allocation, OutOfMemory};
@@ -42,6 +47,9 @@ pub struct SimConfig {
     pub shared_bytes: usize,
     /// Device memory, in bytes.
     pub memory_bytes: usize,
+    /// Looks for data races, for reads of what nothing wrote and for copies that nobody waits for, and counts bank
+    /// conflicts and sectors: [`Simulator::checks`] tells. Takes several times as long.
+    pub checks: bool,
 }
 
 impl Default for SimConfig {
@@ -52,6 +60,7 @@ impl Default for SimConfig {
             blocks_per_multiprocessor: 2,
             shared_bytes: 227 << 10,
             memory_bytes: 8 << 30,
+            checks: false,
         }
     }
 }
@@ -60,6 +69,7 @@ impl Default for SimConfig {
 pub struct Simulator {
     config: SimConfig,
     memory: Rc<memory::Memory>,
+    checker: Option<Rc<check::Checker>>,
     fibers: RefCell<fiber::FiberPool>,
 }
 
@@ -67,8 +77,9 @@ impl Simulator {
     /// A GPU with nothing in its memory.
     pub fn new(config: SimConfig) -> Self {
         fault::install_panic_hook();
-        let memory = Rc::new(memory::Memory::new(config.memory_bytes));
-        Self { config, memory, fibers: RefCell::default() }
+        let checker = config.checks.then(Rc::<check::Checker>::default);
+        let memory = Rc::new(memory::Memory::new(config.memory_bytes, checker.clone()));
+        Self { config, memory, checker, fibers: RefCell::default() }
     }
 
     /// What this GPU is like.
@@ -104,6 +115,12 @@ impl Simulator {
     /// The pointers and lengths that `kernel` captured must be as it expects. Accesses made through `cuda_std` are
     /// checked against the allocations, others are not.
     pub unsafe fn launch(&self, launch: &Launch<'_>, kernel: &dyn Fn()) -> Result<(), Fault> {
-        grid::run(&self.config, &self.memory, &mut self.fibers.borrow_mut(), launch, kernel)
+        let checker = self.checker.as_ref();
+        grid::run(&self.config, &self.memory, checker, &mut self.fibers.borrow_mut(), launch, kernel)
+    }
+
+    /// The checks, if [`SimConfig::checks`] asks for them.
+    pub fn checks(&self) -> Option<Checks> {
+        self.checker.clone().map(Checks)
     }
 }

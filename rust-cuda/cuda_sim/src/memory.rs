@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use crate::check::Checker;
+
 /// What fresh memory holds: as a float of any size it is no number, as an index it is out of range.
 pub(crate) const POISON: u8 = 0xff;
 const ALIGN: usize = 256;
@@ -31,17 +33,27 @@ pub(crate) struct Memory {
     next: Cell<usize>,
     limit: usize,
     used: Cell<usize>,
+    /// Told what was written.
+    checker: Option<Rc<Checker>>,
 }
 
 impl Memory {
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, checker: Option<Rc<Checker>>) -> Self {
         Self {
             ranges: RefCell::default(),
             recent: Default::default(),
             next: Cell::default(),
             limit,
             used: Cell::default(),
+            checker,
         }
+    }
+
+    /// The start and size of the allocation that holds a byte.
+    pub fn allocation(&self, address: usize) -> Option<(usize, usize)> {
+        let ranges = self.ranges.borrow();
+        let (start, bytes) = ranges.range(..=address).next_back()?;
+        (address - start < *bytes).then_some((*start, *bytes))
     }
 
     pub fn free_bytes(&self) -> usize {
@@ -91,7 +103,24 @@ impl Allocation {
         unsafe { pointer.as_ptr().write_bytes(POISON, layout.size()) };
         memory.ranges.borrow_mut().insert(pointer.as_ptr() as usize, bytes);
         memory.used.set(memory.used.get() + bytes);
-        Ok(Self { memory: Rc::clone(memory), pointer, layout, bytes })
+        let allocation = Self { memory: Rc::clone(memory), pointer, layout, bytes };
+        allocation.forget(0, bytes);
+        Ok(allocation)
+    }
+
+    /// Tells the checks that the host has written a range, which they cannot see. Without it, and without a kernel that
+    /// writes there, a kernel's read of it is one of what nobody wrote.
+    pub fn written(&self, offset: usize, bytes: usize) {
+        if let Some(checker) = &self.memory.checker {
+            checker.written(self.pointer.as_ptr() as usize + offset, bytes);
+        }
+    }
+
+    /// Tells the checks that a range holds nothing that a kernel may read before one has written it.
+    pub fn forget(&self, offset: usize, bytes: usize) {
+        if let Some(checker) = &self.memory.checker {
+            checker.forget(self.pointer.as_ptr() as usize + offset, bytes);
+        }
     }
 
     /// The address, the same for the host and for simulated kernels.
@@ -115,6 +144,7 @@ impl Drop for Allocation {
         self.memory.ranges.borrow_mut().remove(&(self.pointer.as_ptr() as usize));
         self.memory.recent.iter().for_each(|range| range.set((0, 0)));
         self.memory.used.set(self.memory.used.get() - self.bytes);
+        self.written(0, self.bytes);
         // SAFETY: allocated in `new` with this layout, and freed only here.
         unsafe { alloc::dealloc(self.pointer.as_ptr(), self.layout) };
     }

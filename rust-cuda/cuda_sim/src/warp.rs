@@ -80,8 +80,16 @@ pub(crate) struct Lanes {
     pub meeting: u32,
 }
 
-/// The lanes that wait in an operation whose every named lane has arrived go on. Gives those lanes.
-pub(crate) fn release(warp: &[Fiber], now: &Lanes) -> Result<u32, (usize, FaultKind)> {
+/// The operation that orders the memory accesses of the lanes that meet in it. Others only exchange values.
+pub(crate) const SYNC: &str = "sync_warp";
+
+/// The lanes that wait in an operation whose every named lane has arrived go on. Gives those lanes; each operation is
+/// given to `met`, with its lanes.
+pub(crate) fn release(
+    warp: &[Fiber],
+    now: &Lanes,
+    mut met: impl FnMut(u32, &'static str),
+) -> Result<u32, (usize, FaultKind)> {
     let mut released = 0;
     for lane in lanes(now.meeting) {
         if released & (1 << lane) != 0 {
@@ -114,6 +122,7 @@ pub(crate) fn release(warp: &[Fiber], now: &Lanes) -> Result<u32, (usize, FaultK
         }
         if all_here {
             finish(warp, named, op.combine)?;
+            met(named, op.operation);
             released |= named;
         }
     }

@@ -103,12 +103,32 @@ fn check_order(access: &str, order: Ordering, none: [Ordering; 2]) {
     assert!(!none.contains(&order), "an atomic {access} has no ordering {order:?}");
 }
 
+/// Tells the simulator of an access that is made now.
+#[cfg(not(target_arch = "nvptx64"))]
+#[track_caller]
+fn tell<T, S: Scope>(pointer: *mut T, kind: cuda_sim::AtomicKind, order: Ordering) {
+    use Ordering::{AcqRel, Acquire, Release, SeqCst};
+    let access = cuda_sim::AtomicAccess {
+        kind,
+        device: S::LEVEL > Block::LEVEL,
+        acquire: matches!(order, Acquire | AcqRel | SeqCst),
+        release: matches!(order, Release | AcqRel | SeqCst),
+    };
+    cuda_sim::device::atomic(pointer as usize, size_of::<T>(), access);
+}
+
 /// On the simulator one thread runs at a time: a plain access is atomic.
 #[cfg(not(target_arch = "nvptx64"))]
 #[track_caller]
-fn change<T: Copy>(pointer: *mut T, to: impl FnOnce(T) -> T) -> T {
+fn change<T: Copy, S: Scope>(
+    pointer: *mut T,
+    kind: cuda_sim::AtomicKind,
+    order: Ordering,
+    to: impl FnOnce(T) -> T,
+) -> T {
     use cuda_sim::{Access, device};
     device::check(pointer as usize, size_of::<T>(), size_of::<T>(), Access::Write);
+    tell::<T, S>(pointer, kind, order);
     // SAFETY: checked: inside an allocation of the simulator.
     let old = unsafe { pointer.read() };
     // SAFETY: as above.
@@ -149,6 +169,7 @@ macro_rules! atomic {
                     // Whoever reads in a loop waits for others: let them run.
                     cuda_sim::device::check(p as usize, size_of::<$ty>(), align_of::<$ty>(), cuda_sim::Access::Read);
                     cuda_sim::device::poll(p as usize);
+                    tell::<$ty, S>(p, cuda_sim::AtomicKind::Load, order);
                     // SAFETY: checked: inside an allocation of the simulator.
                     unsafe { p.read() }
                 }
@@ -176,7 +197,7 @@ macro_rules! atomic {
                 #[cfg(not(target_arch = "nvptx64"))]
                 {
                     check_order("store", order, [Ordering::Acquire, Ordering::AcqRel]);
-                    change(p, |_| value);
+                    change::<$ty, S>(p, cuda_sim::AtomicKind::Store, order, |_| value);
                 }
             }
 
@@ -193,10 +214,7 @@ macro_rules! atomic {
                     r
                 }
                 #[cfg(not(target_arch = "nvptx64"))]
-                {
-                    let _ = order;
-                    change(p, |_| value)
-                }
+                change::<$ty, S>(p, cuda_sim::AtomicKind::Change, order, |_| value)
             }
         }
     };
@@ -220,9 +238,8 @@ macro_rules! fetch {
                 }
                 #[cfg(not(target_arch = "nvptx64"))]
                 {
-                    let _ = order;
                     let op: fn($ty, $ty) -> $ty = $op;
-                    change(p, |old| op(old, value))
+                    change::<$ty, S>(p, cuda_sim::AtomicKind::Change, order, |old| op(old, value))
                 }
             }
         )*}
@@ -248,13 +265,13 @@ macro_rules! compare {
                 };
                 #[cfg(not(target_arch = "nvptx64"))]
                 {
-                    let _ = order;
                     cuda_sim::device::check(p as usize, size_of::<$ty>(), align_of::<$ty>(), cuda_sim::Access::Write);
                     // SAFETY: checked: inside an allocation of the simulator.
                     found = unsafe { p.read() };
                     if found == current {
-                        change(p, |_| new);
+                        change::<$ty, S>(p, cuda_sim::AtomicKind::Change, order, |_| new);
                     } else {
+                        tell::<$ty, S>(p, cuda_sim::AtomicKind::Load, order);
                         // Whoever compares in a loop waits for others: let them run.
                         cuda_sim::device::poll(p as usize);
                     }
@@ -330,7 +347,7 @@ macro_rules! add {
                 {
                     check_order("addition without a result", order, [Ordering::Acquire, Ordering::AcqRel]);
                     check_order("addition without a result", order, [Ordering::SeqCst; 2]);
-                    change(p, |old| old.wrapping_add(value));
+                    change::<$ty, S>(p, cuda_sim::AtomicKind::Change, order, |old| old.wrapping_add(value));
                 }
             }
         }
@@ -360,6 +377,9 @@ impl<S: Scope> Atomic<u64, S> {
         {
             cuda_sim::device::check(p as usize, 16, 16, cuda_sim::Access::Read);
             cuda_sim::device::poll(p as usize);
+            for place in pair {
+                tell::<u64, S>(place.pointer(), cuda_sim::AtomicKind::Load, Ordering::Relaxed);
+            }
             // SAFETY: checked: inside an allocation of the simulator.
             unsafe { p.cast::<[u64; 2]>().read() }
         }

@@ -38,6 +38,7 @@ pub unsafe fn copy<T: Plain>(to: Slice<T>, index: usize, from: *const T) {
 }
 
 /// Ends the group of copies that this thread asked for since the last commit.
+#[track_caller]
 #[inline(always)]
 pub fn commit() {
     #[cfg(target_arch = "nvptx64")]
@@ -50,6 +51,7 @@ pub fn commit() {
 }
 
 /// Waits until at most the newest `LEFT` of this thread's groups are under way.
+#[track_caller]
 #[inline(always)]
 pub fn wait<const LEFT: u32>() {
     #[cfg(target_arch = "nvptx64")]

@@ -14,16 +14,21 @@ pub trait Policy: Copy {
     /// Whether a load sees what others write meanwhile: one that is repeated may be waiting for that.
     #[doc(hidden)]
     const FRESH: bool;
+
+    /// Whether the memory must not be written during the launch.
+    #[doc(hidden)]
+    const CONSTANT: bool;
 }
 
 macro_rules! policies {
-    ($($(#[$doc:meta])* $name:ident, $ld:literal, ($($option:ident),*), $fresh:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident, $ld:literal, ($($option:ident),*), $fresh:literal, $constant:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $name;
 
         impl Policy for $name {
             const FRESH: bool = $fresh;
+            const CONSTANT: bool = $constant;
 
             #[cfg(target_arch = "nvptx64")]
             #[inline(always)]
@@ -69,13 +74,13 @@ macro_rules! policies {
 
 policies! {
     /// As any load: kept in L1 and L2.
-    Cached, "ld.global", (readonly), false;
+    Cached, "ld.global", (readonly), false, false;
     /// From L2: sees what other multiprocessors wrote before a barrier of the grid.
-    L2, "ld.global.cg", (readonly), true;
+    L2, "ld.global.cg", (readonly), true, false;
     /// For memory that nobody writes during the launch: the compiler may move it, the read-only path serves it.
-    ReadOnly, "ld.global.nc", (pure, readonly), false;
+    ReadOnly, "ld.global.nc", (pure, readonly), false, true;
     /// For memory that nobody writes during the launch and that is used once: leaves L1 to others.
-    Streaming, "ld.global.nc.L1::no_allocate", (pure, readonly), false;
+    Streaming, "ld.global.nc.L1::no_allocate", (pure, readonly), false, true;
 }
 
 /// Loads a value.
@@ -95,6 +100,8 @@ pub unsafe fn load<T: Plain, P: Policy>(pointer: *const T, policy: P) -> T {
         if P::FRESH {
             cuda_sim::device::reread(pointer as usize);
         }
+        let how = if P::CONSTANT { cuda_sim::Plain::ReadConstant } else { cuda_sim::Plain::Read };
+        cuda_sim::device::plain(pointer as usize, size_of::<T>(), how);
         // SAFETY: checked: inside an allocation of the simulator, which holds any bits.
         unsafe { pointer.read() }
     }
@@ -108,7 +115,10 @@ pub unsafe fn load<T: Plain, P: Policy>(pointer: *const T, policy: P) -> T {
 #[inline(always)]
 pub unsafe fn store<T: Plain>(pointer: *mut T, value: T) {
     #[cfg(not(target_arch = "nvptx64"))]
-    cuda_sim::device::check(pointer as usize, size_of::<T>(), align_of::<T>(), cuda_sim::Access::Write);
+    {
+        cuda_sim::device::check(pointer as usize, size_of::<T>(), align_of::<T>(), cuda_sim::Access::Write);
+        cuda_sim::device::plain(pointer as usize, size_of::<T>(), cuda_sim::Plain::Write);
+    }
     // SAFETY: as the caller promises; checked on the simulator.
     unsafe { pointer.write(value) }
 }

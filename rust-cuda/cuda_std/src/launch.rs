@@ -358,6 +358,21 @@ impl ParamBuffer {
         unsafe { self.cells.as_mut_ptr().add(start).cast::<T>().write_unaligned(value) };
     }
 
+    /// The parameters that are addresses of device memory, with those.
+    pub fn addresses<K: KernelArgs>(args: &K) -> Vec<(&'static str, usize)> {
+        let buffer = Self::of(args);
+        let mut values = buffer.starts.iter().map(|start| buffer.cells[*start][0] as usize);
+        let mut addresses = Vec::new();
+        for Param { name, ty } in K::PARAMS {
+            let (pointer, slice) = (ty.starts_with('*'), ty.starts_with('&'));
+            let value = values.next();
+            addresses.extend(value.filter(|_| pointer || slice).map(|address| (*name, address)));
+            // A slice's length.
+            let _ = slice.then(|| values.next());
+        }
+        addresses
+    }
+
     /// Pointers to the values, valid until the buffer changes.
     pub fn pointers(&mut self) -> Vec<*mut c_void> {
         let base = self.cells.as_mut_ptr();

@@ -168,6 +168,7 @@ impl<T: Plain> Slice<T> {
         #[cfg(not(target_arch = "nvptx64"))]
         {
             self.check(i, cuda_sim::Access::Read);
+            cuda_sim::device::plain(self.address(i), size_of::<T>(), cuda_sim::Plain::Read);
             // SAFETY: checked: inside the block's shared memory, which holds any bits.
             unsafe { (self.address(i) as *const T).read() }
         }
@@ -188,6 +189,7 @@ impl<T: Plain> Slice<T> {
         #[cfg(not(target_arch = "nvptx64"))]
         {
             self.check(i, cuda_sim::Access::Write);
+            cuda_sim::device::plain(self.address(i), size_of::<T>(), cuda_sim::Plain::Write);
             // SAFETY: checked: inside the block's shared memory.
             unsafe { (self.address(i) as *mut T).write(value) };
         }

@@ -189,23 +189,27 @@ pub unsafe fn arrive_named(id: u32, threads: u32) {
 }
 
 macro_rules! fence {
-    ($($name:ident, $ptx:literal, $doc:literal;)*) => {$(
+    ($($name:ident, $ptx:literal, $device:literal, $doc:literal;)*) => {$(
         #[doc = $doc]
+        #[track_caller]
         #[inline(always)]
         pub fn $name() {
             #[cfg(target_arch = "nvptx64")]
             // SAFETY: a fence only orders.
             unsafe { core::arch::asm!($ptx, options(nostack)) };
-            // The simulator runs one thread at a time, in program order: every write is seen at once.
+            // The simulator runs one thread at a time, in program order: every write is seen at once. Its checks want
+            // to know.
+            #[cfg(not(target_arch = "nvptx64"))]
+            device::fence($device);
         }
     )*};
 }
 
 fence! {
-    block_fence, "fence.acq_rel.cta;", "Orders this thread's accesses before and after, as the block sees them.";
-    device_fence, "fence.acq_rel.gpu;", "Orders this thread's accesses before and after, as the GPU sees them.";
-    grid_fence, "fence.acq_rel.gpu;", "As [`device_fence`]: upstream's other name for the threads of one launch.";
-    system_fence, "fence.acq_rel.sys;", "Orders this thread's accesses before and after, as the host sees them too.";
+    block_fence, "fence.acq_rel.cta;", false, "Orders this thread's accesses before and after, as the block sees them.";
+    device_fence, "fence.acq_rel.gpu;", true, "Orders this thread's accesses before and after, as the GPU sees them.";
+    grid_fence, "fence.acq_rel.gpu;", true, "As [`device_fence`]: upstream's other name for the threads of one launch.";
+    system_fence, "fence.acq_rel.sys;", true, "Orders this thread's accesses before and after, as the host sees them too.";
 }
 
 /// Nanoseconds of a clock that all multiprocessors share. Its resolution may be as coarse as a microsecond.

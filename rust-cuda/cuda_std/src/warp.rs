@@ -1,7 +1,8 @@
 //! What the lanes of a warp do together.
 //!
 //! Every function with a `mask` must be called by all lanes that the mask names, with the same mask; the others may
-//! be elsewhere. [`ALL`] is the mask of a whole warp.
+//! be elsewhere. [`ALL`] is the mask of a whole warp. Only [`sync_warp`] orders accesses to memory: what a lane wrote
+//! before a shuffle or a vote, others need not see after it.
 
 #[cfg(not(target_arch = "nvptx64"))]
 use cuda_sim::{FaultKind, Meeting, device};
@@ -50,7 +51,7 @@ pub fn sync_warp(mask: u32) {
         crate::nvptx::warp_sync(mask)
     };
     #[cfg(not(target_arch = "nvptx64"))]
-    device::warp(mask, "sync_warp", 0, 0, |_| Ok(()));
+    device::sync_warp(mask);
 }
 
 /// Gives each lane the value of the lane that `from` names for its number and its argument.

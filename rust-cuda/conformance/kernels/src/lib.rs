@@ -6,6 +6,8 @@
 #![allow(clippy::missing_safety_doc)]
 
 pub mod atomic;
+#[cfg(not(target_arch = "nvptx64"))]
+pub mod checks;
 pub mod copy_async;
 pub mod dot;
 // Compilers for GPUs refuse some of these mistakes.
