@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::style::DIM;
 use super::terminal::{bytes, print, print_json};
-use super::{kernel_bench, kernel_test};
+use super::{kernel_bench, kernel_new, kernel_test};
 
-/// Show, test and measure the kernels one by one
+/// Show, test, measure and write kernels one by one
 #[derive(Debug, clap::Args)]
 #[command(
     subcommand_required = true,
@@ -22,6 +22,7 @@ Examples:
   psionic kernel list
   psionic kernel test all
   psionic kernel bench all
+  psionic kernel new softcap
   psionic kernel bench gate_up project/head -o json"
 )]
 pub struct Args {
@@ -34,6 +35,7 @@ enum Action {
     List(ListArgs),
     Test(kernel_test::Args),
     Bench(kernel_bench::Args),
+    New(kernel_new::Args),
 }
 
 /// Show the kernels: parameters, launch bounds, and the cases they are measured with
@@ -57,6 +59,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Action::List(args) => list(&args),
         Action::Test(args) => kernel_test::run(args),
         Action::Bench(args) => kernel_bench::run(args),
+        Action::New(args) => kernel_new::run(args),
     }
 }
 

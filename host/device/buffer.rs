@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use cuda_std::launch::{DevicePtr, DevicePtrMut};
+use cuda_std::launch::{DevicePtr, DevicePtrMut, DeviceSlice};
 
 use super::{DeviceError, cuda};
 
@@ -48,6 +48,12 @@ impl<T: Element> Buffer<T> {
     /// The first element, for a kernel that reads.
     pub fn as_ptr(&self) -> DevicePtr<T> {
         DevicePtr::from_address(self.address())
+    }
+
+    /// All elements, for a kernel that reads.
+    pub fn as_slice(&self) -> DeviceSlice<T> {
+        // SAFETY: they are one allocation, and who launches a kernel on them promises that it still lives.
+        unsafe { DeviceSlice::new(self.as_ptr(), self.len) }
     }
 
     /// The first element, for a kernel that writes. A launch is `unsafe`, so that the buffer need not be borrowed

@@ -5,6 +5,7 @@ mod doctor;
 mod driver;
 mod generate;
 mod kernel;
+mod kernel_new;
 mod logits;
 mod model;
 mod perplexity;
