@@ -1,13 +1,12 @@
 //! `psionic doctor`: what this machine has of what is needed, and the command that adds the rest.
 
-use std::path::{Path, PathBuf};
-
 use cuda_builder::compiler;
 use cuda_driver::{DriverError, DriverVersion};
 use psionic::device::{
     BackendChoice, COMMIT, COMPILER, CodeSource, Device, DeviceError, NoCodeCache, PTX, PTX_MISSING,
     code_cache,
 };
+use psionic::lab::find_tool;
 use serde::Serialize;
 
 use super::failure::{Failure, Kind};
@@ -310,14 +309,4 @@ fn tool(name: &'static str) -> Check {
             Check::not(name, PURPOSE, State::Absent, "not installed (optional, in NVIDIA's CUDA toolkit)")
         }
     }
-}
-
-/// A program on the path, or where NVIDIA's installer puts it.
-fn find_tool(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> =
-        std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
-    folders.push(Path::new("/usr/local/cuda/bin").to_owned());
-    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-    folders.into_iter().map(|folder| folder.join(&file)).find(|path| path.is_file())
 }

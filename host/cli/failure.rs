@@ -188,7 +188,11 @@ impl From<KernelError> for Failure {
 impl From<LabError> for Failure {
     fn from(error: LabError) -> Self {
         let kind = match error {
-            LabError::Io { .. } | LabError::HalfDone { .. } | LabError::Unexpected { .. } => Kind::Failed,
+            LabError::Io { .. }
+            | LabError::HalfDone { .. }
+            | LabError::Unexpected { .. }
+            | LabError::Watch(_)
+            | LabError::Program { .. } => Kind::Failed,
             LabError::NoCheckout(_)
             | LabError::Name { .. }
             | LabError::Taken { .. }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::style::DIM;
 use super::terminal::{bytes, print, print_json};
-use super::{kernel_bench, kernel_new, kernel_test};
+use super::{kernel_bench, kernel_new, kernel_test, kernel_watch};
 
 /// Show, test, measure and write kernels one by one
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,7 @@ Examples:
   psionic kernel test all
   psionic kernel bench all
   psionic kernel new softcap
+  psionic kernel watch softcap
   psionic kernel bench gate_up project/head -o json"
 )]
 pub struct Args {
@@ -36,6 +37,7 @@ enum Action {
     Test(kernel_test::Args),
     Bench(kernel_bench::Args),
     New(kernel_new::Args),
+    Watch(kernel_watch::Args),
 }
 
 /// Show the kernels: parameters, launch bounds, and the cases they are measured with
@@ -60,6 +62,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Action::Test(args) => kernel_test::run(args),
         Action::Bench(args) => kernel_bench::run(args),
         Action::New(args) => kernel_new::run(args),
+        Action::Watch(args) => kernel_watch::run(args),
     }
 }
 
@@ -98,7 +101,7 @@ fn text(kernel: &Kernel, shapes: &Shapes) -> String {
 
 /// A type as it is written, without the spaces that the macro puts between its parts.
 fn ty(text: &str) -> String {
-    text.replace("* const ", "*const ").replace("* mut ", "*mut ")
+    text.replace("* const ", "*const ").replace("* mut ", "*mut ").replace("& ", "&")
 }
 
 #[derive(Serialize)]

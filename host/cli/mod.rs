@@ -11,6 +11,7 @@ mod kernel;
 mod kernel_bench;
 mod kernel_new;
 mod kernel_test;
+mod kernel_watch;
 mod list;
 mod logits;
 mod model;

@@ -41,6 +41,17 @@ pub enum LabError {
         "expected the name of a kernel in kernels-rs/src, found {0:?}; `psionic kernel new {0}` makes one"
     )]
     UnknownKernel(String),
+    /// The system cannot say when files are saved.
+    #[error("saves cannot be watched ({0}); `--once` does a single round")]
+    Watch(String),
+    /// A program could not be started.
+    #[error("{program} cannot be run: {source}")]
+    Program {
+        /// The program.
+        program: String,
+        /// What the system says.
+        source: io::Error,
+    },
     /// A file could not be read or written, and nothing has changed.
     #[error("{} cannot be used ({source}); nothing was changed", path.display())]
     Io {
