@@ -9,6 +9,7 @@ use psionic::decode::DecodeError;
 use psionic::device::DeviceError;
 use psionic::gguf::GgufError;
 use psionic::kernel::KernelError;
+use psionic::lab::LabError;
 use psionic::medpsy::MedPsyError;
 use psionic::medpsy::matrix::MatrixError;
 use psionic::model::{ModelError, SynthError, TokenizerError};
@@ -222,6 +223,23 @@ impl From<KernelError> for Failure {
                 .hint("nothing was reported for it; the kernels' tests, on the same device, say more"),
             KernelError::Impossible { .. } => Self::new(Kind::Failed, error),
         }
+    }
+}
+
+impl From<LabError> for Failure {
+    fn from(error: LabError) -> Self {
+        let kind = match error {
+            LabError::Io { .. }
+            | LabError::HalfDone { .. }
+            | LabError::Unexpected { .. }
+            | LabError::Watch(_)
+            | LabError::Program { .. } => Kind::Failed,
+            LabError::NoCheckout(_)
+            | LabError::Name { .. }
+            | LabError::Taken { .. }
+            | LabError::UnknownKernel(_) => Kind::Usage,
+        };
+        Self::new(kind, error)
     }
 }
 

@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::style::DIM;
 use super::terminal::{bytes, print, print_json};
-use super::{kernel_bench, kernel_check, kernel_test};
+use super::{kernel_bench, kernel_check, kernel_new, kernel_test, kernel_watch};
 
-/// Show, test, check and measure the kernels one by one
+/// Show, test, check, measure and write kernels one by one
 #[derive(Debug, clap::Args)]
 #[command(
     subcommand_required = true,
@@ -23,7 +23,9 @@ Examples:
   psionic kernel test all
   psionic kernel bench all
   psionic kernel bench gate_up project/head -o json
-  psionic kernel check attention"
+  psionic kernel check attention
+  psionic kernel new softcap
+  psionic kernel watch softcap"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -36,6 +38,8 @@ enum Action {
     Test(kernel_test::Args),
     Bench(kernel_bench::Args),
     Check(kernel_check::Args),
+    New(kernel_new::Args),
+    Watch(kernel_watch::Args),
 }
 
 /// Show the kernels: parameters, launch bounds, and the cases they are measured with
@@ -60,6 +64,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Action::Test(args) => kernel_test::run(args),
         Action::Bench(args) => kernel_bench::run(args),
         Action::Check(args) => kernel_check::run(args),
+        Action::New(args) => kernel_new::run(args),
+        Action::Watch(args) => kernel_watch::run(args),
     }
 }
 
@@ -98,7 +104,7 @@ fn text(kernel: &Kernel, shapes: &Shapes) -> String {
 
 /// A type as it is written, without the spaces that the macro puts between its parts.
 fn ty(text: &str) -> String {
-    text.replace("* const ", "*const ").replace("* mut ", "*mut ")
+    text.replace("* const ", "*const ").replace("* mut ", "*mut ").replace("& ", "&")
 }
 
 #[derive(Serialize)]

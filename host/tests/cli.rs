@@ -1,10 +1,14 @@
 //! The `psionic` command as its users run it: what it prints where, and its exit codes.
 
 mod bench;
+mod checkout;
 mod doctor;
 mod driver;
 mod generate;
 mod kernel;
+mod kernel_new;
+#[cfg(unix)]
+mod kernel_watch;
 mod logits;
 mod medpsy;
 mod model;
