@@ -9,7 +9,7 @@ use crate::{
     BarrierError, NoCompiler, NvvmArch, PtxError, barriers,
     cargo::{Compilation, Failure, lock_file},
     compiler::{self, Compiler},
-    ptx, version,
+    ptx, runtime, version,
 };
 
 /// Why there is no PTX.
@@ -210,6 +210,7 @@ impl CudaBuilder {
 
     /// Checks what LLVM wrote and completes it.
     fn finish(&self, ptx: String, ir: &str) -> Result<String, CudaBuilderError> {
+        let ptx = runtime::define(ptx);
         ptx::check_externs(&ptx)?;
         barriers::check(ir, &ptx, &self.allowed_duplicates)?;
         let ptx = if self.generate_line_info { ptx } else { ptx::strip_line_info(&ptx) };
