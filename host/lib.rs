@@ -7,5 +7,6 @@ pub mod environment;
 pub mod gguf;
 pub mod kernel;
 pub mod model;
+pub mod project;
 pub mod quant;
 pub mod random;

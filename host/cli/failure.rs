@@ -10,6 +10,7 @@ use psionic::device::DeviceError;
 use psionic::gguf::GgufError;
 use psionic::kernel::KernelError;
 use psionic::model::{ModelError, SynthError, TokenizerError};
+use psionic::project::ProjectError;
 
 use super::style::{ERROR, HINT};
 use super::terminal::{one_line, say};
@@ -181,6 +182,16 @@ impl From<KernelError> for Failure {
                 .hint("nothing was reported for it; the kernels' tests, on the same device, say more"),
             KernelError::Impossible { .. } => Self::new(Kind::Failed, error),
         }
+    }
+}
+
+impl From<ProjectError> for Failure {
+    fn from(error: ProjectError) -> Self {
+        let kind = match error {
+            ProjectError::Exists(_) | ProjectError::Io { .. } => Kind::Failed,
+            ProjectError::Name(_) | ProjectError::NoPsionic(_) | ProjectError::Path(_) => Kind::Usage,
+        };
+        Self::new(kind, error)
     }
 }
 

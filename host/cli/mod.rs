@@ -12,6 +12,7 @@ mod kernel_bench;
 mod list;
 mod logits;
 mod model;
+mod new;
 mod perplexity;
 mod profile;
 mod sheet;
@@ -47,6 +48,7 @@ enum Command {
     Logits(logits::Args),
     Model(model::Args),
     Kernel(kernel::Args),
+    New(new::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
 }
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
             Command::Logits(args) => logits::run(args),
             Command::Model(args) => model::run(args),
             Command::Kernel(args) => kernel::run(args),
+            Command::New(args) => new::run(args),
             Command::Doctor(args) => doctor::run(args),
             Command::Completions(args) => completions::run(args),
         },

@@ -7,6 +7,7 @@ mod generate;
 mod kernel;
 mod logits;
 mod model;
+mod new;
 mod perplexity;
 mod profile;
 mod records;
