@@ -28,7 +28,7 @@ pub fn weight(block: &[u8], i: usize) -> f32 {
     let factor = |at: usize| f16_to_f32(f16::from_bits(u16::from_le_bytes([block[at], block[at + 1]])));
     let (scale, min) = scale_and_min(&block[4..16], i / GROUP);
     let byte = block[16 + i / CHUNK * GROUP + i % GROUP];
-    let code = if i / GROUP % 2 == 0 { byte & 15 } else { byte >> 4 };
+    let code = if (i / GROUP).is_multiple_of(2) { byte & 15 } else { byte >> 4 };
     factor(0) * f32::from(scale) * f32::from(code) - factor(2) * f32::from(min)
 }
 
