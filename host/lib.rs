@@ -9,5 +9,6 @@ pub mod kernel;
 pub mod lab;
 pub mod medpsy;
 pub mod model;
+pub mod project;
 pub mod quant;
 pub mod random;

@@ -37,6 +37,14 @@ pub fn bytes(count: usize, seed: u32) -> Vec<u8> {
     words(count, seed).map(|word| (word >> 24) as u8).collect()
 }
 
+/// 8-bit codes of numbers, and a scale for each group: the greatest of a group gets the code 127 or -127.
+pub fn quantise(numbers: &[f32], group: usize) -> (Vec<i8>, Vec<f32>) {
+    let greatest = |group: &[f32]| group.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+    let scales: Vec<f32> = numbers.chunks(group).map(|group| greatest(group) / 127.0).collect();
+    let codes = numbers.iter().enumerate().map(|(i, x)| (x / scales[i / group]).round() as i8);
+    (codes.collect(), scales)
+}
+
 fn words(count: usize, seed: u32) -> impl Iterator<Item = u32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9) | 1;
     (0..count).map(move |_| {

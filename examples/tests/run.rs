@@ -45,6 +45,7 @@ examples! {
     mma_gemm = "08_mma_gemm", "c: 12288 elements";
     grid_barrier = "09_grid_barrier", "rod: 1000 elements";
     int8_matvec = "10_int8_matvec", "y: 96 elements";
+    q4k_matvec = "11_q4k_matvec", "naive: 32 elements";
 }
 
 #[test]

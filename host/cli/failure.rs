@@ -13,6 +13,7 @@ use psionic::lab::LabError;
 use psionic::medpsy::MedPsyError;
 use psionic::medpsy::matrix::MatrixError;
 use psionic::model::{ModelError, SynthError, TokenizerError};
+use psionic::project::ProjectError;
 
 use super::style::{ERROR, HINT};
 use super::terminal::{one_line, say};
@@ -238,6 +239,16 @@ impl From<LabError> for Failure {
             | LabError::Name { .. }
             | LabError::Taken { .. }
             | LabError::UnknownKernel(_) => Kind::Usage,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<ProjectError> for Failure {
+    fn from(error: ProjectError) -> Self {
+        let kind = match error {
+            ProjectError::Exists(_) | ProjectError::Io { .. } => Kind::Failed,
+            ProjectError::Name(_) | ProjectError::NoPsionic(_) | ProjectError::Path(_) => Kind::Usage,
         };
         Self::new(kind, error)
     }

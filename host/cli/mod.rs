@@ -17,6 +17,7 @@ mod list;
 mod logits;
 mod medpsy;
 mod model;
+mod new;
 mod perplexity;
 mod profile;
 mod ptx;
@@ -56,6 +57,7 @@ enum Command {
     Kernel(kernel::Args),
     Medpsy(medpsy::Args),
     Ptx(ptx::Args),
+    New(new::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
 }
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
             Command::Kernel(args) => kernel::run(args),
             Command::Medpsy(args) => medpsy::run(args),
             Command::Ptx(args) => ptx::run(args),
+            Command::New(args) => new::run(args),
             Command::Doctor(args) => doctor::run(args),
             Command::Completions(args) => completions::run(args),
         },

@@ -12,6 +12,7 @@ mod kernel_watch;
 mod logits;
 mod medpsy;
 mod model;
+mod new;
 mod perplexity;
 mod profile;
 mod records;

@@ -31,3 +31,10 @@ pub mod grid_barrier;
 
 #[path = "10_int8_matvec.rs"]
 pub mod int8_matvec;
+
+#[path = "11_q4k_matvec.rs"]
+pub mod q4k_matvec;
+
+// A compiler for GPUs refuses some of these.
+#[cfg(not(target_arch = "nvptx64"))]
+pub mod traps;

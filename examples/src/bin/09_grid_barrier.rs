@@ -11,6 +11,7 @@ fn main() -> Outcome {
     let device = device()?;
     let start = noise(N, 1);
     let (even, odd, counter) = (device.upload(&start)?, device.upload(&start)?, device.zeroed::<u32>(1)?);
+    // ANCHOR: launch
     let args = diffuse::Args {
         even: even.as_mut_ptr(),
         odd: odd.as_mut_ptr(),
@@ -23,6 +24,7 @@ fn main() -> Outcome {
         device.resident_blocks::<diffuse::Args>(THREADS, 0)?.min(N.div_ceil(THREADS as usize) as u32);
     // SAFETY: the buffers are as demanded, and live until the download; the launch is cooperative.
     unsafe { device.launch(LaunchConfig::new(blocks, THREADS).cooperative(), args) }?;
+    // ANCHOR_END: launch
 
     let mut rod: Vec<f64> = start.into_iter().map(f64::from).collect();
     for _ in 0..STEPS {

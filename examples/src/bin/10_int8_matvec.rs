@@ -2,24 +2,15 @@
 
 use cuda_std::launch::LaunchConfig;
 use example_kernels::int8_matvec::{GROUP, matvec};
-use examples::{Outcome, check, device, noise};
-
-/// Codes and scales of numbers, the greatest of each group getting the code 127 or -127.
-fn quantise(numbers: &[f32]) -> (Vec<i8>, Vec<f32>) {
-    let groups = numbers.chunks_exact(GROUP);
-    let scales = groups.map(|group| group.iter().fold(0.0f32, |most, x| most.max(x.abs())) / 127.0);
-    let scales: Vec<f32> = scales.collect();
-    let codes = numbers.iter().enumerate().map(|(i, x)| (x / scales[i / GROUP]).round() as i8);
-    (codes.collect(), scales)
-}
+use examples::{Outcome, check, device, noise, quantise};
 
 fn main() -> Outcome {
     const ROWS: usize = 96;
     const COLUMNS: usize = 50 * GROUP;
     const ROWS_PER_BLOCK: usize = 8;
     let device = device()?;
-    let (w, w_scales) = quantise(&noise(ROWS * COLUMNS, 1));
-    let (x, x_scales) = quantise(&noise(COLUMNS, 2));
+    let (w, w_scales) = quantise(&noise(ROWS * COLUMNS, 1), GROUP);
+    let (x, x_scales) = quantise(&noise(COLUMNS, 2), GROUP);
     let (on_w, on_w_scales) = (device.upload(&w)?, device.upload(&w_scales)?);
     let (on_x, on_x_scales) = (device.upload(&x)?, device.upload(&x_scales)?);
     let y = device.zeroed::<f32>(ROWS)?;

@@ -9,7 +9,7 @@ use crate::{
     BarrierError, NoCompiler, NvvmArch, PtxError, barriers,
     cargo::{Compilation, Failure, lock_file},
     compiler::{self, Compiler},
-    ptx, version,
+    ptx, runtime, version,
 };
 
 /// Why there is no PTX.
@@ -212,6 +212,7 @@ impl CudaBuilder {
 
     /// Checks what LLVM wrote and completes it.
     fn finish(&self, ptx: String, ir: &str) -> Result<String, CudaBuilderError> {
+        let ptx = runtime::define(ptx);
         let ptx = match self.generate_line_info {
             true => cuda_ptx::lines::compact(&ptx),
             false => ptx::strip_line_info(&ptx),

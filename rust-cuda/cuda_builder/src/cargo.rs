@@ -97,7 +97,7 @@ impl Compilation<'_> {
             command.arg("--quiet");
         }
         if self.compiler.core == Core::Source {
-            command.arg("-Zbuild-std=core");
+            command.arg("-Zbuild-std=core,alloc");
         }
         // The crates of the workspace, and cuda_std wherever it is from, are compiled for one architecture; `core` and
         // what is from a registry do not ask which it is, and are compiled once for all.
@@ -127,6 +127,8 @@ impl Compilation<'_> {
         }
         // What `#[kernel]` and `shared_array!` expand to needs these; the kernel's author need not know.
         command.arg("-Zcrate-attr=feature(abi_ptx, asm_experimental_arch)");
+        // There is no `std` for a GPU. A kernel crate that has it on the host need not say so.
+        command.arg("-Zcrate-attr=no_std");
         // Arrays live in registers only if the loops over them are unrolled, and local memory costs more than code.
         command.arg("-Cllvm-args=-unroll-threshold=3000");
         // An indirect branch is slow on a GPU, and ptxas 13 was seen to compile loops around one wrongly.

@@ -20,6 +20,7 @@ pub mod compiler;
 mod embed;
 mod ir;
 mod ptx;
+mod runtime;
 mod version;
 
 pub use arch::NvvmArch;

@@ -15,7 +15,7 @@ use cuda_driver::launch::LaunchAttributes;
 use cuda_driver::module::Module;
 use cuda_driver::{DriverError, DriverVersion};
 use cuda_std::launch::{Dim3, KernelArgs, LaunchConfig, ParamBuffer};
-use cust::context::Context;
+use cust::context::{Context, CurrentContext, ResourceLimit};
 use cust::device::{Device, DeviceAttribute};
 use cust::error::CudaResult;
 use cust::function::{BlockSize, GridSize};
@@ -27,6 +27,10 @@ use super::{Backend, Code, CodeSource, DeviceError, DeviceInfo, Program, code_ca
 
 /// What a block may have of dynamic shared memory without asking.
 const SHARED_BYTES: u32 = 48 << 10;
+
+/// The stack of a thread of kernels that call through pointers, which the driver cannot measure: as much as formatting a
+/// float takes, and some more. The driver's own guess, 1 KiB, is too little for that.
+const STACK_BYTES: usize = 8 << 10;
 
 /// `CUDA_ERROR_INVALID_VALUE`.
 const INVALID_VALUE: i32 = 1;
@@ -142,6 +146,10 @@ impl Gpu {
             + attribute(DeviceAttribute::ComputeCapabilityMinor)?;
         let (sm, ptx) = ptx_for(program, &name, capability)?;
         let context = Rc::new(call("cuDevicePrimaryCtxRetain", Context::new(device))?);
+        if ptx.contains(".callprototype") {
+            let limit = CurrentContext::set_resource_limit(ResourceLimit::StackSize, STACK_BYTES);
+            call("cuCtxSetLimit", limit)?;
+        }
         let stream = call("cuStreamCreate", Stream::new(StreamFlags::NON_BLOCKING, None))?;
         let (module, code) = load(&Origin { ptx, driver, device: &name, capability, program: program.name })?;
         let info = DeviceInfo {

@@ -28,6 +28,7 @@
     feature(abi_unadjusted, asm_experimental_arch, link_llvm_intrinsics)
 )]
 
+extern crate alloc;
 #[cfg(not(target_arch = "nvptx64"))]
 extern crate std;
 
@@ -38,14 +39,17 @@ pub mod float;
 pub mod global;
 pub mod grid;
 pub mod half;
+pub mod io;
 #[cfg(not(target_arch = "nvptx64"))]
 pub mod launch;
 pub mod mem;
 pub mod misc;
 pub mod mma;
 mod plain;
+pub mod ptr;
 pub mod shared;
 pub mod thread;
+mod vector;
 pub mod warp;
 
 #[cfg(target_arch = "nvptx64")]
@@ -53,8 +57,13 @@ mod nvptx;
 
 pub use crate::float::GpuFloat;
 pub use crate::half::{bf16, f16};
-pub use cuda_std_macros::{kernel, shared_array};
+#[cfg(not(target_arch = "nvptx64"))]
+pub use core::{assert_eq, assert_ne};
+pub use cuda_std_macros::{address_space, externally_visible, gpu_only, kernel, shared_array};
 pub use plain::{F32x2, F32x4, Plain, U32x2, U32x4};
+#[cfg(not(target_arch = "nvptx64"))]
+pub use std::{print, println};
+pub use vector::{UVec2, UVec3};
 
 /// What a kernel usually imports.
 pub mod prelude {
@@ -62,6 +71,15 @@ pub mod prelude {
     pub use crate::global::{Cached, L2, ReadOnly, Streaming};
     pub use crate::half::{bf16, f16};
     pub use crate::{F32x2, F32x4, Plain, U32x2, U32x4};
+    pub use crate::{assert_eq, assert_ne, print, println};
     pub use crate::{atomic, copy_async, dot, float, global, grid, half, misc, mma, shared, thread, warp};
     pub use crate::{kernel, shared_array};
+    pub use alloc::{
+        borrow::ToOwned,
+        boxed::Box,
+        format,
+        rc::Rc,
+        string::{String, ToString},
+        vec::Vec,
+    };
 }

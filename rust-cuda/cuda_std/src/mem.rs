@@ -1,4 +1,8 @@
-//! Sizes of memory.
+//! Sizes of memory, and the heap.
+
+mod heap;
+
+pub use heap::*;
 
 /// The bytes of dynamic shared memory that the launch asked for.
 #[inline(always)]

@@ -28,6 +28,15 @@ pub fn dynamic_shared_mem<T>() -> *mut T {
     cuda_sim::device::dynamic_shared().0.cast()
 }
 
+/// How large a `shared_array!` is: its declaration stands in a module of its own, where the constants of the function
+/// around it cannot be named.
+#[cfg(target_arch = "nvptx64")]
+#[doc(hidden)]
+pub trait Extent {
+    const BYTES: usize;
+    const ALIGN: usize;
+}
+
 /// What `shared_array!` is on the simulator.
 #[cfg(not(target_arch = "nvptx64"))]
 #[doc(hidden)]

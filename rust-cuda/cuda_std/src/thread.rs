@@ -3,6 +3,8 @@
 #[cfg(not(target_arch = "nvptx64"))]
 use cuda_sim::device;
 
+use crate::vector::{UVec2, UVec3};
+
 macro_rules! place {
     ($($name:ident, $ptx:literal, $sim:ident, $axis:literal, $doc:literal;)*) => {$(
         #[doc = $doc]
@@ -38,26 +40,26 @@ place! {
 
 /// The thread's index in its block.
 #[inline(always)]
-pub fn thread_idx() -> [u32; 3] {
-    [thread_idx_x(), thread_idx_y(), thread_idx_z()]
+pub fn thread_idx() -> UVec3 {
+    UVec3 { x: thread_idx_x(), y: thread_idx_y(), z: thread_idx_z() }
 }
 
 /// The block's index in the grid.
 #[inline(always)]
-pub fn block_idx() -> [u32; 3] {
-    [block_idx_x(), block_idx_y(), block_idx_z()]
+pub fn block_idx() -> UVec3 {
+    UVec3 { x: block_idx_x(), y: block_idx_y(), z: block_idx_z() }
 }
 
 /// Threads of a block.
 #[inline(always)]
-pub fn block_dim() -> [u32; 3] {
-    [block_dim_x(), block_dim_y(), block_dim_z()]
+pub fn block_dim() -> UVec3 {
+    UVec3 { x: block_dim_x(), y: block_dim_y(), z: block_dim_z() }
 }
 
 /// Blocks of the grid.
 #[inline(always)]
-pub fn grid_dim() -> [u32; 3] {
-    [grid_dim_x(), grid_dim_y(), grid_dim_z()]
+pub fn grid_dim() -> UVec3 {
+    UVec3 { x: grid_dim_x(), y: grid_dim_y(), z: grid_dim_z() }
 }
 
 /// The thread's index in a grid of any shape: block by block, x fastest in both.
@@ -69,21 +71,21 @@ pub fn index() -> u32 {
 
 /// The thread's index in x and y, over all blocks.
 #[inline(always)]
-pub fn index_2d() -> [u32; 2] {
-    [index_1d(), block_idx_y() * block_dim_y() + thread_idx_y()]
+pub fn index_2d() -> UVec2 {
+    UVec2 { x: index_1d(), y: block_idx_y() * block_dim_y() + thread_idx_y() }
 }
 
 /// The thread's index in x, y and z, over all blocks.
 #[inline(always)]
-pub fn index_3d() -> [u32; 3] {
-    let [x, y] = index_2d();
-    [x, y, block_idx_z() * block_dim_z() + thread_idx_z()]
+pub fn index_3d() -> UVec3 {
+    let UVec2 { x, y } = index_2d();
+    UVec3 { x, y, z: block_idx_z() * block_dim_z() + thread_idx_z() }
 }
 
 /// Whether this is the first thread of the first block.
 #[inline(always)]
 pub fn first() -> bool {
-    block_idx() == [0; 3] && thread_idx() == [0; 3]
+    block_idx().to_array() == [0; 3] && thread_idx().to_array() == [0; 3]
 }
 
 /// Lanes of a warp.
@@ -130,10 +132,11 @@ pub fn sync_threads() {
     device::barrier(0, None, false);
 }
 
-/// Like [`sync_threads`], and gives how many threads came with a true predicate.
+/// Like [`sync_threads`], and gives how many threads came with a predicate that is not zero, or is true.
 #[track_caller]
 #[inline(always)]
-pub fn sync_threads_count(predicate: bool) -> u32 {
+pub fn sync_threads_count(predicate: impl Into<u32>) -> u32 {
+    let predicate = predicate.into() != 0;
     #[cfg(target_arch = "nvptx64")]
     // SAFETY: as above.
     return unsafe { crate::nvptx::barrier_popc(0, predicate) } as u32;
@@ -141,18 +144,18 @@ pub fn sync_threads_count(predicate: bool) -> u32 {
     device::barrier(0, None, predicate)
 }
 
-/// Like [`sync_threads`], and tells whether all predicates were true.
+/// Like [`sync_threads`], and gives 1 if no predicate was zero or false, otherwise 0.
 #[track_caller]
 #[inline(always)]
-pub fn sync_threads_and(predicate: bool) -> bool {
-    sync_threads_count(predicate) == block_dim_x() * block_dim_y() * block_dim_z()
+pub fn sync_threads_and(predicate: impl Into<u32>) -> u32 {
+    (sync_threads_count(predicate) == block_dim_x() * block_dim_y() * block_dim_z()).into()
 }
 
-/// Like [`sync_threads`], and tells whether any predicate was true.
+/// Like [`sync_threads`], and gives 0 if all predicates were zero or false, otherwise 1.
 #[track_caller]
 #[inline(always)]
-pub fn sync_threads_or(predicate: bool) -> bool {
-    sync_threads_count(predicate) != 0
+pub fn sync_threads_or(predicate: impl Into<u32>) -> u32 {
+    (sync_threads_count(predicate) != 0).into()
 }
 
 /// Waits at barrier `id` (0 to 15) until `threads` threads have come to it, in whole warps.

@@ -1,6 +1,9 @@
-//! The macros of `cuda_std`: [`macro@kernel`] and [`shared_array!`]. Use them through `cuda_std`.
+//! The macros of `cuda_std`: [`macro@kernel`], [`shared_array!`], and what programs for upstream use besides. Use them
+//! through `cuda_std`.
 
+mod address_space;
 mod kernel;
+mod only;
 mod shared;
 
 use proc_macro::TokenStream;
@@ -23,4 +26,26 @@ pub fn kernel(attribute: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro]
 pub fn shared_array(input: TokenStream) -> TokenStream {
     shared::expand(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Says where a `static` lies: `shared`, then each block has its own, or `global` or `constant`, where the compiler puts
+/// it anyway.
+///
+/// A shared one begins with any bits: the initial value is not used. It is used as `NAME[i]`, `*NAME` or `NAME.method()`;
+/// a pointer to it is `&raw mut *NAME`. [`shared_array!`] with a `cuda_std::shared::Slice` is faster.
+#[proc_macro_attribute]
+pub fn address_space(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    address_space::expand(attribute.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// A function that has only a GPU's form: on the simulator its call ends the launch with a fault that says so.
+#[proc_macro_attribute]
+pub fn gpu_only(_: TokenStream, item: TokenStream) -> TokenStream {
+    only::gpu(item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Keeps a `static` or a function in the PTX, under its own name, though no kernel uses it.
+#[proc_macro_attribute]
+pub fn externally_visible(_: TokenStream, item: TokenStream) -> TokenStream {
+    only::visible(item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }

@@ -36,19 +36,22 @@ pub fn expand(input: TokenStream) -> syn::Result<TokenStream> {
     Ok(quote! {{
         #[cfg(target_arch = "nvptx64")]
         {
-            // Module-level assembly must stand where items of a module stand.
+            // Module-level assembly must stand where items of a module stand. The size comes to it through a trait.
             mod declaration {
-                #[allow(unused_imports)]
-                use super::*;
+                pub struct Array;
                 ::core::arch::global_asm!(
                     #declaration,
-                    align = const if ::core::mem::align_of::<#element>() > 16 {
-                        ::core::mem::align_of::<#element>()
-                    } else {
-                        16
-                    },
-                    bytes = const ::core::mem::size_of::<#element>() * (#len),
+                    align = const <Array as ::cuda_std::shared::Extent>::ALIGN,
+                    bytes = const <Array as ::cuda_std::shared::Extent>::BYTES,
                 );
+            }
+            impl ::cuda_std::shared::Extent for declaration::Array {
+                const BYTES: usize = ::core::mem::size_of::<#element>() * (#len);
+                const ALIGN: usize = if ::core::mem::align_of::<#element>() > 16 {
+                    ::core::mem::align_of::<#element>()
+                } else {
+                    16
+                };
             }
             let pointer: *mut #element;
             // SAFETY: takes the address of the variable declared above.

@@ -54,8 +54,8 @@ pub unsafe fn counting_barriers(below: u32, out: *mut [u32; 3]) {
     let mine = thread::thread_idx_x() < below;
     let seen = [
         thread::sync_threads_count(mine),
-        u32::from(thread::sync_threads_and(mine)),
-        u32::from(thread::sync_threads_or(mine)),
+        thread::sync_threads_and(mine),
+        thread::sync_threads_or(u32::from(mine) * 5),
     ];
     // SAFETY: the buffer has an element for every thread.
     unsafe { crate::put(out, seen) };
@@ -147,9 +147,9 @@ pub unsafe fn clocks(out: *mut u32) {
 #[kernel]
 pub unsafe fn more_places(out: *mut [u32; 20]) {
     use thread::*;
-    let ([ti, tj, tk], [bi, bj, bk]) = (thread_idx(), block_idx());
-    let ([di, dj, dk], [gi, gj, gk]) = (block_dim(), grid_dim());
-    let ([x, y], [i, j, k]) = (index_2d(), index_3d());
+    let ([ti, tj, tk], [bi, bj, bk]) = (thread_idx().to_array(), block_idx().to_array());
+    let ([di, dj, dk], [gi, gj, gk]) = (block_dim().to_array(), grid_dim().to_array());
+    let ([x, y], [i, j, k]) = (index_2d().to_array(), index_3d().to_array());
     let before = cuda_std::misc::clock();
     nanosleep(100);
     let after = u32::from(cuda_std::misc::clock() > before);
