@@ -163,7 +163,7 @@ fn detail(function: &FunctionAnalysis, machine: &Machine, all_blocks: bool) -> S
         if function.entry {
             let _ = writeln!(
                 out,
-                "  {} registers, {} barriers, {} bytes of constant memory",
+                "  registers: {}; barriers: {}; constant memory: {} bytes",
                 resources.registers, resources.barriers, resources.constant_bytes
             );
         }
