@@ -296,6 +296,6 @@ mod tests {
         assert!(verdict([&clean].into_iter()).is_ok());
         let trouble = Some(Trouble::Wrong(Mismatch::Unwritten { index: 0 }));
         let wrong = Checked { report: Report::default(), trouble };
-        assert_eq!(verdict([&clean, &wrong].into_iter()).unwrap_err().report(), 1);
+        assert!(verdict([&clean, &wrong].into_iter()).is_err());
     }
 }
