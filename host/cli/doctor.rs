@@ -6,7 +6,6 @@ use cuda_ptx::tool::{self, Tool, ToolError};
 use psionic::device::{
     self, BackendChoice, COMMIT, CodeSource, DeviceError, KERNELS, NoCodeCache, code_cache,
 };
-use psionic::lab::find_tool;
 use serde::Serialize;
 
 use super::failure::{Failure, Kind};

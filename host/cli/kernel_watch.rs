@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use psionic::device::{BackendChoice, Device};
+use psionic::device::{self, BackendChoice};
 use psionic::lab::{Lab, Outcome, Saves, Step, Verdict};
 
 use super::failure::{Failure, Kind};
@@ -73,7 +73,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 /// The compute capability of the GPU, if there is one that can be used.
 fn capability() -> Option<u32> {
-    match Device::open(BackendChoice::Cuda) {
+    match device::open(BackendChoice::Cuda) {
         Ok(device) => device.info().compute_capability,
         Err(error) => {
             if !error.is_absent() {

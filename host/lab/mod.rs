@@ -13,7 +13,6 @@ mod resources;
 mod round;
 mod saves;
 mod scaffold;
-mod tools;
 
 pub use changes::Changes;
 pub use checkout::Checkout;
@@ -22,4 +21,3 @@ pub use resources::{Registers, Resources};
 pub use round::{Lab, Outcome, Step, Verdict};
 pub use saves::{Saves, Stop};
 pub use scaffold::scaffold;
-pub use tools::find_tool;

@@ -3,17 +3,15 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
+use cuda_ptx::tool::{self, ToolError};
 use serde::{Deserialize, Serialize};
-
-use super::tools::find_tool;
 
 /// What a kernel takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
     /// Instructions of its PTX entry.
-    pub instructions: u32,
+    pub instructions: u64,
     /// What ptxas says; `None` without ptxas.
     pub registers: Option<Registers>,
 }
@@ -41,30 +39,28 @@ impl Resources {
     pub fn of(ptx: &Path, arch: &str, kernel: &str) -> Result<Self, String> {
         let text =
             fs::read_to_string(ptx).map_err(|error| format!("{} cannot be read: {error}", ptx.display()))?;
-        let instructions =
-            instructions(&text, kernel).ok_or_else(|| format!("the PTX has no entry called {kernel}"))?;
-        Ok(Self { instructions, registers: assemble(ptx, arch, kernel)? })
+        Ok(Self { instructions: instructions(&text, kernel)?, registers: assemble(&text, arch, kernel)? })
     }
 
     /// In a line, with what has changed since `before`.
     pub fn describe(&self, before: Option<&Self>) -> String {
         let mut text = String::new();
-        let mut add = |now: u32, before: Option<u32>, what: &str| {
+        let mut add = |now: u64, before: Option<u64>, what: &str| {
             let comma = if text.is_empty() { "" } else { ", " };
             let _ = write!(text, "{comma}{now} {what}");
             if let Some(change) =
-                before.map(|before| i64::from(now) - i64::from(before)).filter(|change| *change != 0)
+                before.map(|before| now as i64 - before as i64).filter(|change| *change != 0)
             {
                 let _ = write!(text, " ({change:+})");
             }
         };
         if let Some(now) = self.registers {
             let before = before.and_then(|before| before.registers);
-            let was = |value: fn(&Registers) -> u32| before.as_ref().map(value);
-            add(now.registers, was(|r| r.registers), "registers");
-            let mut bytes = |now: u32, before: Option<u32>, what: &str| {
+            let was = |value: fn(&Registers) -> u32| before.as_ref().map(value).map(u64::from);
+            add(now.registers.into(), was(|r| r.registers), "registers");
+            let mut bytes = |now: u32, before: Option<u64>, what: &str| {
                 if now > 0 || before.is_some_and(|before| before > 0) {
-                    add(now, before, what);
+                    add(now.into(), before, what);
                 }
             };
             bytes(now.spill_stores, was(|r| r.spill_stores), "bytes spilled");
@@ -77,62 +73,30 @@ impl Resources {
     }
 }
 
-/// The instructions of an entry: lines that end with a semicolon and are no directives.
-fn instructions(ptx: &str, kernel: &str) -> Option<u32> {
-    let entry = format!(".entry {kernel}(");
-    let body = &ptx[ptx.find(&entry)?..];
-    let (mut depth, mut count) = (0, 0);
-    for line in body.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
-        depth += line.matches('{').count() as i64 - line.matches('}').count() as i64;
-        if line.starts_with('}') && depth == 0 {
-            return Some(count);
-        }
-        // Before the body there are parameters, which end with no semicolon.
-        let instruction = line.split("//").next().unwrap_or_default().trim_end();
-        if instruction.ends_with(';') && !instruction.starts_with('.') {
-            count += 1;
-        }
-    }
-    None
+/// The instructions of an entry.
+fn instructions(ptx: &str, kernel: &str) -> Result<u64, String> {
+    let module = cuda_ptx::parse(ptx).map_err(|error| error.to_string())?;
+    let entry = module.functions.iter().find(|function| function.name == kernel);
+    let body = entry.and_then(|entry| entry.body.as_ref());
+    let body = body.ok_or_else(|| format!("the PTX has no entry called {kernel}"))?;
+    Ok(body.instructions().count() as u64)
 }
 
 /// Has ptxas compile a kernel; `None` without ptxas.
-fn assemble(ptx: &Path, arch: &str, kernel: &str) -> Result<Option<Registers>, String> {
-    let Some(ptxas) = find_tool("ptxas") else { return Ok(None) };
-    let cubin = ptx.with_extension("cubin");
-    let mut command = Command::new(&ptxas);
-    command.arg("-v").arg(format!("-arch={arch}")).args(["-e", kernel, "-o"]).arg(&cubin).arg(ptx);
-    let output = command.output().map_err(|error| format!("{} cannot be run: {error}", ptxas.display()))?;
-    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-    if !output.status.success() {
-        let first =
-            said.lines().find(|line| !line.trim().is_empty()).unwrap_or("ptxas failed and says nothing");
-        return Err(first.trim().to_owned());
-    }
-    registers(&said, kernel).map(Some).ok_or_else(|| format!("{} says nothing of {kernel}", ptxas.display()))
-}
-
-/// What `ptxas -v` says of an entry.
-fn registers(said: &str, kernel: &str) -> Option<Registers> {
-    let begin = format!("Compiling entry function '{kernel}'");
-    let of_kernel = said.lines().skip_while(|line| !line.contains(&begin)).skip(1);
-    let mut found = None::<Registers>;
-    let mut memory = Registers::default();
-    for line in of_kernel.take_while(|line| !line.contains("Compiling entry function")) {
-        // "Used 24 registers, used 1 barriers, 1024 bytes smem", and before it of the entry, then of its functions
-        // "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads".
-        let part = |what: &str| {
-            let part = line.split(',').map(str::trim).find(|part| part.ends_with(what))?;
-            part.split_whitespace().find_map(|word| word.parse::<u32>().ok())
-        };
-        memory.stack = memory.stack.max(part("bytes stack frame").unwrap_or(0));
-        memory.spill_stores += part("bytes spill stores").unwrap_or(0);
-        memory.spill_loads += part("bytes spill loads").unwrap_or(0);
-        if let Some(registers) = part("registers").filter(|_| found.is_none()) {
-            found = Some(Registers { registers, shared: part("bytes smem").unwrap_or(0), ..memory });
-        }
-    }
-    found.map(|found| Registers { registers: found.registers, shared: found.shared, ..memory })
+fn assemble(ptx: &str, arch: &str, kernel: &str) -> Result<Option<Registers>, String> {
+    let assembled = match tool::assemble_entry(ptx, arch, kernel) {
+        Ok(assembled) => assembled,
+        Err(ToolError::Missing(_)) => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    let found = assembled.resources.get(kernel).ok_or_else(|| format!("ptxas says nothing of {kernel}"))?;
+    Ok(Some(Registers {
+        registers: found.registers,
+        stack: found.stack_bytes,
+        spill_stores: found.spill_store_bytes,
+        spill_loads: found.spill_load_bytes,
+        shared: found.shared_bytes,
+    }))
 }
 
 #[cfg(test)]
@@ -140,62 +104,44 @@ mod tests {
     use super::*;
 
     const PTX: &str = "\
-.visible .entry other(
-\t.param .u64 other_param_0
-)
+.version 7.8
+.target sm_90
+.address_size 64
+.visible .entry other()
 {
 \tret;
 }
 .visible .entry scale(
-\t.param .u64 .ptr .align 1 scale_param_0,
-\t.param .u32 scale_param_1
+\t.param .u32 scale_param_0
 )
 .maxntid 256
 {
-\t.reg .pred \t%p<2>;
-\t.loc\t1 2 3; // somewhere
-\tld.param.u64 \t%rd1, [scale_param_0]; // a comment
-\t// add.s32 %r9, %r9, 1;
-\t{
-\t.reg .b32 %t;
+\t.reg .b32 %r<3>;
 \tmov.u32 \t%r1, %tid.x;
-\t}
-\t@%p1 bra \t$L__BB0_2;
-$L__BB0_2:
+\tadd.s32 \t%r2, %r1, 1;
 \tret;
 }
 ";
 
     #[test]
     fn instructions_are_those_of_the_entry() {
-        assert_eq!(instructions(PTX, "scale"), Some(4));
-        assert_eq!(instructions(PTX, "other"), Some(1));
-        assert_eq!(instructions(PTX, "scal"), None);
-        assert_eq!(instructions(PTX.trim_end().strip_suffix('}').unwrap(), "scale"), None);
+        assert_eq!(instructions(PTX, "scale"), Ok(3));
+        assert_eq!(instructions(PTX, "other"), Ok(1));
+        assert!(instructions(PTX, "scal").unwrap_err().contains("scal"));
+        assert!(instructions(PTX.trim_end().strip_suffix('}').unwrap(), "scale").is_err());
     }
-
-    const SAID: &str = "\
-ptxas info    : 0 bytes gmem
-ptxas info    : Compiling entry function 'scale' for 'sm_90'
-ptxas info    : Function properties for scale
-    16 bytes stack frame, 8 bytes spill stores, 12 bytes spill loads
-ptxas info    : Used 24 registers, used 1 barriers, 16 bytes cumulative stack size, 1024 bytes smem, 384 bytes cmem[0]
-ptxas info    : Compile time = 13.204 ms
-ptxas info    : Compiling entry function 'other' for 'sm_90'
-ptxas info    : Function properties for other
-    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
-ptxas info    : Used 4 registers, used 0 barriers
-";
-
-    const SCALE: Registers =
-        Registers { registers: 24, stack: 16, spill_stores: 8, spill_loads: 12, shared: 1024 };
 
     #[test]
     fn registers_are_those_of_the_entry() {
-        assert_eq!(registers(SAID, "scale"), Some(SCALE));
-        assert_eq!(registers(SAID, "other"), Some(Registers { registers: 4, ..Registers::default() }));
-        assert_eq!(registers(SAID, "absent"), None);
+        match assemble(PTX, "sm_90", "scale") {
+            Ok(Some(registers)) => assert!(registers.registers > 0 && registers.spill_stores == 0),
+            Ok(None) => eprintln!("not tested: ptxas is not installed"),
+            Err(error) => panic!("{error}"),
+        }
     }
+
+    const SCALE: Registers =
+        Registers { registers: 24, stack: 16, spill_stores: 8, spill_loads: 12, shared: 1024 };
 
     #[test]
     fn a_line_tells_what_has_changed() {

@@ -15,8 +15,8 @@ mod model;
 mod new;
 mod perplexity;
 mod profile;
-mod records;
 mod ptx;
+mod records;
 mod refusals;
 
 use crate::fixture;

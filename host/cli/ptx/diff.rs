@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use cuda_builder::NvvmArch;
 use cuda_ptx::diff::{Entries, EntryDiff, State, diff};
 use cuda_ptx::{Figure, analyse, figures};
-use psionic::device::{COMMIT, PTX};
+use psionic::device::{COMMIT, KERNELS};
 use serde::Serialize;
 
 use super::input::Text;
@@ -105,8 +105,10 @@ fn side(args: &Args, named: &str) -> Result<(String, Entries), Failure> {
 
 fn text(args: &Args, named: &str) -> Result<Text, Failure> {
     let arch = || {
-        let newest =
-            PTX.last().and_then(|(sm, _)| NvvmArch::ALL.iter().find(|arch| arch.capability_value() == *sm));
+        let newest = KERNELS
+            .ptx
+            .last()
+            .and_then(|(sm, _)| NvvmArch::ALL.iter().find(|arch| arch.capability_value() == *sm));
         args.arch.or(newest.copied()).unwrap_or_default()
     };
     let path = Path::new(named);

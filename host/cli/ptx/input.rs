@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use cuda_ptx::{FunctionAnalysis, Module};
-use psionic::device::{COMMIT, PTX, PTX_MISSING};
+use psionic::device::{COMMIT, KERNELS};
 use serde::Serialize;
 
 use crate::cli::failure::Failure;
@@ -52,10 +52,10 @@ impl InputArgs {
 
     /// Every text: of the built-in kernels that of each architecture, unless one was asked for.
     pub fn texts(&self) -> Result<Vec<Text>, Failure> {
-        if self.file.is_some() || self.arch.is_some() || PTX.is_empty() {
+        if self.file.is_some() || self.arch.is_some() || KERNELS.ptx.is_empty() {
             return Ok(vec![self.text()?]);
         }
-        PTX.iter().map(|(sm, _)| Text::built_in(Some(&format!("sm_{sm}")))).collect()
+        KERNELS.ptx.iter().map(|(sm, _)| Text::built_in(Some(&format!("sm_{sm}")))).collect()
     }
 }
 
@@ -80,22 +80,22 @@ impl Text {
 
     /// Of the built-in kernels, the newest that a GPU runs; of one that runs none, the oldest.
     fn built_in_for(capability: u32) -> Result<Self, Failure> {
-        let runs = PTX.iter().rev().find(|(sm, _)| *sm <= capability).or(PTX.first());
+        let runs = KERNELS.ptx.iter().rev().find(|(sm, _)| *sm <= capability).or(KERNELS.ptx.first());
         Self::built_in(runs.map(|(sm, _)| format!("sm_{sm}")).as_deref())
     }
 
     /// Of the built-in kernels.
     pub fn built_in(arch: Option<&str>) -> Result<Self, Failure> {
-        if let Some(reason) = PTX_MISSING {
+        if let Some(reason) = KERNELS.missing {
             return Err(Failure::usage(format!("there are no built-in kernels in this program: {reason}"))
                 .hint("`-f FILE` looks at a file"));
         }
         let found = match arch {
-            None => PTX.last(),
-            Some(arch) => PTX.iter().find(|(sm, _)| format!("sm_{sm}") == arch),
+            None => KERNELS.ptx.last(),
+            Some(arch) => KERNELS.ptx.iter().find(|(sm, _)| format!("sm_{sm}") == arch),
         };
         let Some((sm, text)) = found else {
-            let known: Vec<String> = PTX.iter().map(|(sm, _)| format!("sm_{sm}")).collect();
+            let known: Vec<String> = KERNELS.ptx.iter().map(|(sm, _)| format!("sm_{sm}")).collect();
             let arch = arch.unwrap_or_default();
             return Err(Failure::usage(format!(
                 "expected an architecture of the built-in kernels ({}), found {arch:?}",

@@ -2,7 +2,7 @@
 
 use super::{arg, json, keys, psionic, refused, stdout, text};
 use cuda_ptx::tool::Tool;
-use psionic::device::{PTX, PTX_MISSING};
+use psionic::device::KERNELS as PROGRAM;
 use psionic::kernel::KERNELS;
 use serde_json::Value;
 use std::io::Write;
@@ -29,10 +29,10 @@ fn always_there() -> bool {
 
 /// Whether the program holds kernels; says so when it does not.
 fn built_in() -> bool {
-    if let Some(reason) = PTX_MISSING {
+    if let Some(reason) = PROGRAM.missing {
         println!("skipped: {reason}");
     }
-    PTX_MISSING.is_none()
+    PROGRAM.missing.is_none()
 }
 
 fn corpus(name: &str) -> PathBuf {
@@ -45,7 +45,7 @@ fn the_built_in_kernels_are_listed_with_their_parameters() {
         refused(&mut psionic(["ptx", "list"]), 2, "there are no built-in kernels in this program");
         return;
     }
-    for (sm, _) in PTX {
+    for (sm, _) in PROGRAM.ptx {
         let report = json(&mut psionic(["ptx", "list", "--arch", &format!("sm_{sm}"), "--json"]));
         assert_eq!(
             keys(&report),
@@ -57,7 +57,7 @@ fn the_built_in_kernels_are_listed_with_their_parameters() {
         );
         let entries = report["entries"].as_array().unwrap();
         assert_eq!(entries.len(), KERNELS.len());
-        for kernel in &KERNELS {
+        for kernel in KERNELS {
             let entry = entries.iter().find(|entry| entry["name"] == kernel.name).unwrap();
             assert_eq!(
                 entry["max_threads"],
@@ -135,7 +135,7 @@ fn the_projects_kernels_keep_to_their_budget() {
 
 #[test]
 fn the_projects_kernels_have_no_serious_findings() {
-    for (sm, _) in PTX {
+    for (sm, _) in PROGRAM.ptx {
         let arch = format!("sm_{sm}");
         let report =
             json(&mut psionic(["ptx", "lint", "--arch", &arch, "--deny", "serious,double", "--json"]));

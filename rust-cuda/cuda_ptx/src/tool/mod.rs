@@ -11,7 +11,7 @@ use std::{
 };
 
 pub use nvdisasm::{SassFunction, SassLine, disassemble};
-pub use ptxas::{Assembled, Resources, assemble};
+pub use ptxas::{Assembled, Resources, assemble, assemble_entry};
 
 /// A program of the CUDA toolkit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
