@@ -58,12 +58,12 @@ impl Resources {
             let before = before.and_then(|before| before.registers);
             let was = |value: fn(&Registers) -> u32| before.as_ref().map(value).map(u64::from);
             add(now.registers.into(), was(|r| r.registers), "registers");
+            add(now.spill_stores.into(), was(|r| r.spill_stores), "bytes spilled");
             let mut bytes = |now: u32, before: Option<u64>, what: &str| {
                 if now > 0 || before.is_some_and(|before| before > 0) {
                     add(now.into(), before, what);
                 }
             };
-            bytes(now.spill_stores, was(|r| r.spill_stores), "bytes spilled");
             bytes(now.spill_loads, was(|r| r.spill_loads), "bytes of spills loaded");
             bytes(now.stack, was(|r| r.stack), "bytes of stack");
             bytes(now.shared, was(|r| r.shared), "bytes of shared memory");
@@ -147,7 +147,7 @@ mod tests {
     fn a_line_tells_what_has_changed() {
         let few = Registers { registers: 26, ..Registers::default() };
         let now = Resources { instructions: 46, registers: Some(few) };
-        assert_eq!(now.describe(None), "26 registers, 46 PTX instructions");
+        assert_eq!(now.describe(None), "26 registers, 0 bytes spilled, 46 PTX instructions");
         assert_eq!(now.describe(Some(&now)), now.describe(None));
         let before = Resources { instructions: 49, registers: Some(SCALE) };
         assert_eq!(

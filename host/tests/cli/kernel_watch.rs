@@ -99,7 +99,7 @@ fn a_round_is_a_block_and_the_next_one_tells_what_has_changed() {
             "swiglu, first round",
             "✓ check nothing to complain about",
             "✓ ptx compiled for sm_90",
-            "✓ registers 24 registers, 2 PTX instructions",
+            "✓ registers 24 registers, 0 bytes spilled, 2 PTX instructions",
             "✓ build the program that tests and measures",
         ]
     );
@@ -108,7 +108,7 @@ fn a_round_is_a_block_and_the_next_one_tells_what_has_changed() {
     assert_eq!(view[6..], ["– bench there is no GPU here", "good after"]);
     scene.tell("registers", "22");
     let view = steps(&text(&scene.once("swiglu").stdout));
-    assert_eq!(view[3], "✓ registers 22 registers (-2), 2 PTX instructions");
+    assert_eq!(view[3], "✓ registers 22 registers (-2), 0 bytes spilled, 2 PTX instructions");
     // Without a GPU nothing is compiled for one, but by the step that is there for it.
     let log = fs::read_to_string(scene.tool("log")).unwrap();
     assert!(log.contains("kernel test swiglu --json --backend sim"), "{log}");
