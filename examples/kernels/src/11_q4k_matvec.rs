@@ -125,10 +125,10 @@ pub unsafe fn q4k_warp(weights: *const u8, chunks: u32, x: *const f32, y: *mut f
 // ANCHOR_END: warp
 
 // ANCHOR: integers
-/// As [`q4k_warp`], with 8-bit codes of the vector and a scale for each group: four products with one instruction.
+/// As [`q4k_warp`](fn@q4k_warp), with 8-bit codes of the vector and a scale for each group: four products with one instruction.
 ///
 /// # Safety
-/// As for [`q4k_warp`]; the codes of `x` are aligned to 16 bytes.
+/// As for [`q4k_warp`](fn@q4k_warp); the codes of `x` are aligned to 16 bytes.
 #[kernel]
 pub unsafe fn q4k_integers(
     weights: *const u8,

@@ -127,8 +127,10 @@ impl Compilation<'_> {
         }
         // What `#[kernel]` and `shared_array!` expand to needs these; the kernel's author need not know.
         command.arg("-Zcrate-attr=feature(abi_ptx, asm_experimental_arch)");
-        // There is no `std` for a GPU. A kernel crate that has it on the host need not say so.
-        command.arg("-Zcrate-attr=no_std");
+        // There is no `std` for a GPU. A kernel crate that has it on the host need not say so; saying it twice is a warning.
+        if !says_no_std(self.crate_path) {
+            command.arg("-Zcrate-attr=no_std");
+        }
         // Arrays live in registers only if the loops over them are unrolled, and local memory costs more than code.
         command.arg("-Cllvm-args=-unroll-threshold=3000");
         // An indirect branch is slow on a GPU, and ptxas 13 was seen to compile loops around one wrongly.
@@ -140,6 +142,12 @@ impl Compilation<'_> {
         command.arg(format!("-Clinker={}", do_nothing()));
         command
     }
+}
+
+/// Whether a crate does without `std` by itself. One whose library is at an unusual place must.
+fn says_no_std(crate_path: &Path) -> bool {
+    let says = |text: String| text.lines().any(|line| line.starts_with("#![") && line.contains("no_std"));
+    fs::read_to_string(crate_path.join("src/lib.rs")).map_or(true, says)
 }
 
 trait OutputWithStderr {
@@ -243,6 +251,21 @@ fn dependencies(rule: &str) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_crate_without_std_says_so_at_its_top() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(says_no_std(folder.path()));
+        fs::create_dir(folder.path().join("src")).unwrap();
+        for (text, says) in [
+            ("//! Kernels.\n#![no_std]\n", true),
+            ("#![cfg_attr(target_arch = \"nvptx64\", no_std)]\n", true),
+            ("//! There is no_std here.\n#![allow(unused)]\n", false),
+        ] {
+            fs::write(folder.path().join("src/lib.rs"), text).unwrap();
+            assert_eq!(says_no_std(folder.path()), says, "{text}");
+        }
+    }
 
     #[test]
     fn a_rules_files_may_have_spaces() {
