@@ -72,8 +72,9 @@ struct Record<'a> {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let (before, old) = side(args, &args.before)?;
-    let (after, new) = side(args, &args.after)?;
+    // Both are read before anything is said of one.
+    let (before, after) = (text(args, &args.before)?, text(args, &args.after)?);
+    let ((before, old), (after, new)) = (side(args, &before)?, side(args, &after)?);
     let entries = diff(&old, &new);
     if args.json {
         return print_json(&Record {
@@ -89,10 +90,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// A name for what is compared, and the figures of its entries.
-fn side(args: &Args, named: &str) -> Result<(String, Entries), Failure> {
-    let text = text(args, named)?;
+fn side(args: &Args, text: &Text) -> Result<(String, Entries), Failure> {
     let module = text.parse()?;
-    let machine = args.machine.machine(&text, &module)?;
+    let machine = args.machine.machine(text, &module)?;
     machine.notes.iter().for_each(note);
     let entries = analyse(&module).into_iter().filter(|function| function.entry).map(|function| {
         let mut figures = figures(&function, machine.resources(&function.name));

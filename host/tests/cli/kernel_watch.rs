@@ -29,7 +29,7 @@ echo "    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"
 echo "ptxas info    : Used $(cat "$TEST/registers") registers, used 0 barriers"
 "#;
 
-const PTX: &str = ".visible .entry swiglu(\n)\n{\n\tmov.u32 %r1, %tid.x;\n\tret;\n}\n";
+const PTX: &str = ".version 7.8\n.target sm_90\n.address_size 64\n.visible .entry swiglu(\n)\n{\n\tmov.u32 %r1, %tid.x;\n\tret;\n}\n";
 
 /// A checkout and programs in the place of cargo and ptxas.
 struct Scene {
@@ -150,7 +150,7 @@ fn a_kernel_that_cannot_be_launched_alone_is_checked_as_far_as_it_can_be() {
 #[test]
 fn a_failing_step_is_told_with_what_it_says() {
     let scene = Scene::new();
-    scene.tell("ptx", "no PTX");
+    scene.tell("ptx", &PTX.replace("swiglu", "another"));
     let view = steps(&text(&scene.once("swiglu").stdout));
     assert_eq!(view[3..], ["✗ registers the PTX has no entry called swiglu", "not good: registers, after"]);
 }
@@ -159,10 +159,14 @@ fn a_failing_step_is_told_with_what_it_says() {
 fn until(lines: &mut impl Iterator<Item = String>, begin: &str) -> Vec<String> {
     let mut seen = Vec::new();
     for line in lines {
+        let line: String = line;
+        let words = line.trim_start().to_owned();
         seen.push(line);
-        if seen.last().unwrap().trim_start().starts_with(begin) {
+        if words.starts_with(begin) {
             return seen;
         }
+        // A round that has ended otherwise is followed by nothing.
+        assert!(!words.contains(" after "), "expected {begin:?} in {seen:#?}");
     }
     panic!("expected {begin:?} in {seen:#?}");
 }
