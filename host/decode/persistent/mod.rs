@@ -4,12 +4,13 @@ mod pack;
 
 use cuda_std::launch::LaunchConfig;
 use psionic_kernels::persistent::plan::{
-    self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, PAIR, Phase, Plan, ROW_BYTES, SLOT_POSITIONS, Stream,
-    WARPS,
+    self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, PAIR, Phase, Plan, Stream, WARPS,
 };
 use psionic_kernels::persistent::residual;
 use psionic_kernels::persistent::tile::BLOCK;
-use psionic_kernels::persistent::{Exchanges, Profile, Tokens, Weights, decode, profile_phases};
+use psionic_kernels::persistent::{
+    Exchanges, MAX_CONTRIBUTIONS, Profile, Tokens, Weights, decode, profile_phases,
+};
 
 use super::engine::{Engine, Needs};
 use super::graph::weights::{DeviceMatrix, upload};
@@ -74,8 +75,9 @@ pub fn plan(
             format!("this model's is {ffn}"),
         );
     }
-    if config.layers > MAX_LAYERS as usize {
-        return unsupported("at most 128 layers", format!("this model has {}", config.layers));
+    if config.kv_heads > MAX_CONTRIBUTIONS as usize || config.layers > MAX_LAYERS as usize {
+        let found = format!("this model has {} and {}", config.kv_heads, config.layers);
+        return unsupported("at most 15 KV heads and 128 layers", found);
     }
     if let Some(layer) = model.layers.iter().position(|layer| layer.q.kind != layer.k.kind) {
         return unsupported("queries and keys of one format", format!("those of layer {layer} differ"));
@@ -104,9 +106,7 @@ pub fn plan(
         context: context as u32,
         eps: config.rms_eps,
         slots: 0,
-        slot_bytes: streams(model)
-            .map(|matrices| PAIR * WARPS * matrices.largest_tile())
-            .fold(2 * SLOT_POSITIONS * ROW_BYTES, u32::max),
+        slot_bytes: PAIR * WARPS * streams(model).map(|matrices| matrices.largest_tile()).max().unwrap_or(0),
         in_flight: IN_FLIGHT,
         shortest_split: SHORTEST_SPLIT,
     };
@@ -174,7 +174,7 @@ struct Words {
     best: Buffer<u64>,
     residual: Buffer<u64>,
     /// Of the output projection, then of the down projection.
-    parts: Buffer<u64>,
+    sums: Buffer<u64>,
 }
 
 impl Words {
@@ -186,20 +186,20 @@ impl Words {
             plan.groups * plan.largest_slice * BLOCK as u32,
             blocks * 2,
             residual::words(plan.hidden / 32),
-            2 * plan.parts(),
+            2 * plan.hidden,
         ]
         .map(|len| len as usize)
     }
 
     fn new(device: &Device, plan: &Plan) -> Result<Self, DeviceError> {
-        let [heads, partials, hidden, best, residual, parts] = Self::lens(plan);
+        let [heads, partials, hidden, best, residual, sums] = Self::lens(plan);
         Ok(Self {
             heads: device.zeroed(heads)?,
             partials: device.zeroed(partials)?,
             hidden: device.zeroed(hidden)?,
             best: device.zeroed(best)?,
             residual: device.zeroed(residual)?,
-            parts: device.zeroed(parts)?,
+            sums: device.zeroed(sums)?,
         })
     }
 }
@@ -258,9 +258,9 @@ impl Persistent {
             }
             device.clear(&mut self.exchange.best)?;
             device.clear(&mut self.exchange.residual)?;
-            device.clear(&mut self.exchange.parts)?;
             self.epoch = 0;
         }
+        device.clear(&mut self.exchange.sums)?;
         let (weights, words) = (&self.weights, &self.exchange);
         let args = decode::Args {
             plan,
@@ -282,8 +282,8 @@ impl Persistent {
                 hidden: words.hidden.as_mut_ptr().as_host(),
                 best: words.best.as_mut_ptr().as_host(),
                 residual: words.residual.as_mut_ptr().as_host(),
-                output: words.parts.as_mut_ptr().as_host(),
-                down: words.parts.as_mut_ptr().add(plan.parts() as usize).as_host(),
+                output: words.sums.as_mut_ptr().as_host(),
+                down: words.sums.as_mut_ptr().add(plan.hidden as usize).as_host(),
             },
             tokens: Tokens {
                 ids: sequence.tokens.as_mut_ptr().as_host(),
@@ -304,7 +304,7 @@ impl Persistent {
             .shared_bytes(plan.shared().bytes)
             .cooperative();
         // SAFETY: the weights were packed for this plan; the decoder checks tokens and positions; the words are as
-        // long as the plan says and of earlier epochs.
+        // long as the plan says and of earlier epochs, the sums zero.
         unsafe { device.launch(config, args) }
     }
 

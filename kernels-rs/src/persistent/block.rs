@@ -1,11 +1,10 @@
 //! A block's threads at work on a token: its inputs in 8-bit codes, its tiles, and where the results go.
 
-use cuda_std::copy_async::MBarrier;
 use cuda_std::prelude::*;
 
 use super::Weights;
 use super::attend;
-use super::exchange::{Exchange, Tagged, Watchdog};
+use super::exchange::{Exchange, Sums, Tagged, Watchdog};
 use super::plan::{BUNDLE, CONSUMERS, HEAD, PAIR, Phase, Plan, STRIP, Shared, Stream, WARPS, Work, fixed};
 use super::residual::{self, Factors};
 use super::ring::{Consumer, Ring};
@@ -72,9 +71,9 @@ pub struct Exchanges {
     pub best: *mut u64,
     /// `u64`, tagged: [`words`](super::residual::words) for the residual stream's groups of 32 elements.
     pub residual: *mut u64,
-    /// `u64`, tagged: the groups' parts of the output projection, [`Plan::part`] of each element.
+    /// `u64`, zero when the launch begins: the residual stream's elements, for the output projection.
     pub output: *mut u64,
-    /// `u64`, tagged: the same of the down projection.
+    /// `u64`, zero when the launch begins: the same for the down projection.
     pub down: *mut u64,
 }
 
@@ -215,6 +214,13 @@ impl Block<'_> {
         let offset = self.shared.codes + self.turn * self.shared.vector + self.zero;
         // SAFETY: the launch has the plan's shared memory.
         unsafe { Vector::at(offset as usize, cols as usize) }
+    }
+
+    /// A float of the shared memory's fixed part or of one of its arrays.
+    #[inline(always)]
+    pub(super) unsafe fn floats(&self, offset: u32, len: u32) -> shared::Slice<f32> {
+        // SAFETY: the launch has the plan's shared memory, and the arrays lie where the plan says.
+        unsafe { self.at(offset, len) }
     }
 
     /// The residual stream, normalised, as the input of a phase. The norm's common factor is left to the results: codes
@@ -414,12 +420,9 @@ impl Block<'_> {
         unsafe {
             if matches!(phase, Phase::Output | Phase::Down) {
                 if row < work.rows {
-                    let parts =
-                        residual::parts(&self.exchanges, self.epoch, phase == Phase::Output, self.watchdog);
-                    parts.set(self.plan.part(i, self.group), sum.to_bits());
-                    if self.plan.groups % 2 == 1 && self.group + 1 == self.plan.groups {
-                        parts.set(self.plan.part(i, self.plan.groups), 0);
-                    }
+                    let down = phase == Phase::Down;
+                    let words = if down { self.exchanges.down } else { self.exchanges.output };
+                    Sums { words, contributions: self.plan.groups }.add(i as usize, sum);
                 }
                 return;
             }
@@ -454,7 +457,7 @@ impl Block<'_> {
         let words = Tagged::new(self.exchanges.best, self.epoch, Exchange::Best, self.watchdog);
         // SAFETY: as the plan says.
         unsafe {
-            let values = at::<f32>(fixed::BEST, WARPS);
+            let values = self.floats(fixed::BEST, WARPS);
             let indices = at::<u32>(fixed::BEST + WARPS * 4, WARPS);
             let chosen = at::<u32>(fixed::TOKEN, 1);
             let best = self.best.of_warp();
@@ -476,12 +479,8 @@ impl Block<'_> {
                 }
                 let best = residual::best_of_all(words, self.plan.groups * self.plan.blocks, self.lane);
                 thread::device_fence();
-                // What any lane has seen, the first one knows of.
-                warp::sync_warp(warp::ALL);
                 if self.lane == 0 {
                     chosen.set(0, best);
-                    // From now on the copy engine may read the new keys and values.
-                    MBarrier::at(at(fixed::AGREED, 1), 0).arrive();
                 }
             }
             sync();

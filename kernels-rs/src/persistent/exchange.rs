@@ -1,14 +1,29 @@
 //! How blocks that run at the same time give each other values, without fences and without a barrier of the grid.
 //!
 //! A fence waits for everything that a multiprocessor has under way, and the weights always are. So every word says
-//! itself whether it is the one that is waited for: it is a value and the epoch it is of, written and read as one 64-bit
-//! word.
+//! itself whether it is the one that is waited for:
+//! - a **tagged** word is a value and the epoch it is of, written and read as one 64-bit word;
+//! - a **sum** is a 64-bit word that all contributions are added to: a fixed-point number in the low 56 bits, the
+//!   number of contributions in the high 8. It only grows: a reader takes the difference to what it read before.
+//!   Addition of integers does not depend on the order, so the sum is the same every time.
 //!
 //! A buffer may be used again when the epochs are some exchange apart that everybody takes part in, and each layer has
 //! two such.
 
 use cuda_std::atomic::{Atomic, Device, Ordering};
 use cuda_std::prelude::*;
+
+/// The value of a unit of a sum is `2^-32`.
+const FRACTION: f32 = 4_294_967_296.0;
+
+/// The largest contribution that is kept, `2^19`: 15 of them fit the 56 bits. A larger one, and what is no number,
+/// count as this.
+const LIMIT: f32 = 524_288.0;
+
+/// The most contributions to a sum.
+pub const MAX_CONTRIBUTIONS: u32 = 15;
+
+const COUNT_SHIFT: u32 = 56;
 
 /// Looks between two looks at the clock.
 const LOOKS: u32 = 256;
@@ -134,6 +149,59 @@ impl Tagged {
             }
             if late == 0 {
                 return values;
+            }
+            wait.again();
+        }
+    }
+}
+
+/// Sums over the groups.
+#[derive(Clone, Copy)]
+pub struct Sums {
+    /// The sums.
+    pub words: *mut u64,
+    /// Contributions to each.
+    pub contributions: u32,
+}
+
+impl Sums {
+    /// Contributes to sum `i`.
+    ///
+    /// # Safety
+    /// There must be such a sum, and this must be the group's one contribution.
+    #[inline(always)]
+    pub unsafe fn add(self, i: usize, value: f32) {
+        let value = if value.abs() < LIMIT { value } else { LIMIT.copysign(value) };
+        // SAFETY: the value is a number, and far inside the range.
+        let fixed = unsafe { (value * FRACTION).to_int_unchecked::<i64>() };
+        let word = (1u64 << COUNT_SHIFT).wrapping_add(fixed as u64);
+        // SAFETY: as the caller promises.
+        unsafe { Atomic::<u64, Device>::from_ptr(self.words.add(i)) }.add(word, Ordering::Relaxed);
+    }
+
+    /// Sum `i` as soon as all contributions are there since it was `before`, and what was added.
+    ///
+    /// # Safety
+    /// There must be such a sum.
+    #[inline(always)]
+    pub unsafe fn wait(
+        self,
+        i: usize,
+        before: u64,
+        epoch: u32,
+        exchange: Exchange,
+        watchdog: Watchdog,
+    ) -> (u64, f32) {
+        let mut wait = Wait::new(watchdog, epoch, exchange);
+        loop {
+            // SAFETY: as the caller promises.
+            let now = unsafe { Atomic::<u64, Device>::from_ptr(self.words.add(i)) }.load(Ordering::Relaxed);
+            let added = now.wrapping_sub(before);
+            // The fraction may be negative: rounded to the nearest, the count is what it is.
+            let count = added.wrapping_add(1 << (COUNT_SHIFT - 1)) >> COUNT_SHIFT;
+            if count as u32 == self.contributions {
+                let fixed = (added << (64 - COUNT_SHIFT)) as i64 >> (64 - COUNT_SHIFT);
+                return (now, fixed as f32 * (1.0 / FRACTION));
             }
             wait.again();
         }

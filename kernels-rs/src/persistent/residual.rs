@@ -1,8 +1,8 @@
 //! The residual stream: kept by one warp of each block, 32 elements or so, and given to all blocks as 8-bit codes.
 //!
-//! The projections that are added to it are sums over the groups: if every block waited for all of their parts, the waiting
-//! alone would fill the L2 cache's bandwidth. So each element has an owner, which adds its parts, always in the same order,
-//! and gives what everybody needs to everybody: codes, a scale, and a part of the norm.
+//! The projections that are added to it are sums over the groups, and a word of a sum takes 8 bytes: if every block
+//! waited for all of them, the waiting alone would fill the L2 cache's bandwidth. So each element has an owner, which
+//! waits for its sum, and gives what everybody needs to everybody: codes, a scale, and a part of the norm.
 //!
 //! The norm's factor is the same for all elements, so it is left to the results: the warps that multiply begin with the
 //! codes, while this one adds the parts of the norm up for them. And it has the time to fetch for attention what comes from
@@ -12,7 +12,7 @@ use cuda_std::copy_async::MBarrier;
 use cuda_std::prelude::*;
 
 use super::block::at;
-use super::exchange::{Exchange, Tagged, Watchdog};
+use super::exchange::{Exchange, Sums, Tagged, Watchdog};
 use super::plan::{CONSUMERS, HEAD, Phase, Plan, Shared, WARPS, fixed};
 use super::{Exchanges, Tokens, Weights};
 use crate::activation::{GROUP, GroupCodes, Vector};
@@ -267,46 +267,30 @@ impl Keeper<'_> {
         }
     }
 
-    /// The sum of the groups' parts of element `i`, as soon as they are there.
-    #[inline(always)]
-    unsafe fn sum(&self, parts: Tagged, i: u32) -> f32 {
-        // Pairs of groups that are waited for together.
-        const PAIRS: usize = 4;
-        let pairs = self.plan.groups.div_ceil(2);
-        let (mut sum, mut pair) = (0.0f32, 0);
-        while pair < pairs {
-            // The last one again where there are fewer.
-            let mut places = [0; PAIRS];
-            for p in 0..PAIRS {
-                places[p] = self.plan.part(i, 2 * (pair + p as u32).min(pairs - 1));
-            }
-            // SAFETY: every element has these parts.
-            let values = unsafe { parts.pairs(places) };
-            for p in 0..PAIRS {
-                let [a, b] = values[p].map(f32::from_bits);
-                sum += if pair + (p as u32) < pairs { a + b } else { 0.0 };
-            }
-            pair += PAIRS as u32;
-        }
-        sum
-    }
-
-    /// Adds a projection's sums, and gives the elements, normalised with `norm`, to all blocks: as the input of `phase` of
-    /// `layer`.
+    /// Waits for a projection's sums, adds them, and gives the elements, normalised with `norm`, to all blocks: as the
+    /// input of `phase` of `layer`.
     #[inline(always)]
     unsafe fn step(&mut self, epoch: u32, phase: Phase, layer: u32, norm: *const f32) {
         let output = phase == Phase::GateUp;
+        let (words, exchange) = if output {
+            (self.exchanges.output, Exchange::Output)
+        } else {
+            (self.exchanges.down, Exchange::Down)
+        };
+        let owned = self.plan.owned_groups() * GROUP as u32;
         // SAFETY: as the plan says; a lane uses elements of its own.
         unsafe {
-            let elements = at::<f32>(self.shared.residual, self.plan.owned_groups() * GROUP as u32);
-            // Those of the down projection are of the layer before.
-            let parts = parts(&self.exchanges, epoch - u32::from(!output), output, self.watchdog);
+            let elements = at::<f32>(self.shared.residual, owned);
+            let seen = at::<u64>(self.shared.seen + u32::from(output) * owned * 8, owned);
+            let sums = Sums { words, contributions: self.plan.groups };
             let codes = codes(&self.exchanges, epoch, output, self.watchdog);
             let head_norms = self.head_norms(layer);
             self.owned(|group, mine| {
-                let i = group * GROUP as u32 + self.lane;
-                let weight = global::load(norm.add(i as usize), ReadOnly);
-                let x = elements.get(mine) + self.sum(parts, i);
+                let i = group as usize * GROUP + self.lane as usize;
+                let weight = global::load(norm.add(i), ReadOnly);
+                let (now, added) = sums.wait(i, seen.get(mine), epoch, exchange, self.watchdog);
+                seen.set(mine, now);
+                let x = elements.get(mine) + added;
                 elements.set(mine, x);
                 publish(codes, (group, self.plan.hidden / GROUP as u32), self.lane, x * weight, x * x);
             });
@@ -350,14 +334,6 @@ impl Keeper<'_> {
     }
 }
 
-/// The groups' parts of the output projection, or of the down projection, of the layer of an epoch.
-#[inline(always)]
-pub(super) fn parts(exchanges: &Exchanges, epoch: u32, output: bool, watchdog: Watchdog) -> Tagged {
-    let (words, exchange) =
-        if output { (exchanges.output, Exchange::Output) } else { (exchanges.down, Exchange::Down) };
-    Tagged::new(words, epoch, exchange, watchdog)
-}
-
 /// The words of the residual stream's codes, as the input of attention or of the feed-forward network.
 #[inline(always)]
 pub(super) fn codes(exchanges: &Exchanges, epoch: u32, feed_forward: bool, watchdog: Watchdog) -> Tagged {
@@ -386,6 +362,13 @@ pub(super) unsafe fn keep(
     let norm = |index: u32| weights.norms.wrapping_add((index * plan.hidden) as usize);
     // SAFETY: as for the kernel.
     unsafe {
+        let seen = at::<u64>(shared.seen, 2 * plan.owned_groups() * GROUP as u32);
+        let mut i = lane as usize;
+        while i < seen.len() {
+            seen.set(i, 0);
+            i += 32;
+        }
+        warp::sync_warp(warp::ALL);
         let mut token = global::load(tokens.ids.add(tokens.start as usize), L2);
         let (mut epoch, mut done) = (tokens.epoch, 0);
         loop {
