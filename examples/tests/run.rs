@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
+use cuda_device::BackendChoice;
+
 /// Runs an example, and gives what it printed.
 fn run(program: &str) -> String {
-    let device =
-        if std::env::var("PSIONIC_TEST_BACKEND").is_ok_and(|b| b == "cuda") { "cuda" } else { "sim" };
+    let device = if matches!(BackendChoice::for_tests(), BackendChoice::Cuda) { "cuda" } else { "sim" };
     let output = Command::new(program).arg(device).output().unwrap_or_else(|e| panic!("{program}: {e}"));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} failed: {stderr}");

@@ -6,13 +6,13 @@ use psionic::device::{self, BackendChoice, Device};
 
 /// Whether the tests run on a GPU.
 pub fn is_gpu() -> bool {
-    std::env::var("PSIONIC_TEST_BACKEND").is_ok_and(|backend| backend == "cuda")
+    matches!(BackendChoice::for_tests(), BackendChoice::Cuda)
 }
 
 /// The device.
 pub fn device() -> Device {
-    let choice = if is_gpu() { BackendChoice::Cuda } else { BackendChoice::Sim };
-    device::open(choice).unwrap_or_else(|error| panic!("the tests' device does not open: {error}"))
+    device::open(BackendChoice::for_tests())
+        .unwrap_or_else(|error| panic!("the tests' device does not open: {error}"))
 }
 
 /// The project's folder. A test program that was built elsewhere is told by the environment.

@@ -51,10 +51,15 @@ pub enum BackendChoice {
 impl BackendChoice {
     /// What tests run on: the simulator, or the GPU with `PSIONIC_TEST_BACKEND=cuda`. A test that silently took one for
     /// the other would prove nothing, so there is no third way.
+    ///
+    /// # Panics
+    /// If the variable says anything but `cuda`, `sim` or nothing.
     pub fn for_tests() -> Self {
-        match env::var(TEST_BACKEND) {
-            Ok(backend) if backend == "cuda" => Self::Cuda,
-            _ => Self::Sim,
+        let named = env::var_os(TEST_BACKEND).unwrap_or_default();
+        match named.to_str() {
+            Some("cuda") => Self::Cuda,
+            Some("sim" | "") => Self::Sim,
+            _ => panic!("{TEST_BACKEND} is cuda or sim, not {}", named.display()),
         }
     }
 }
