@@ -68,7 +68,7 @@ pub enum DeviceError {
     TooManyThreads {
         /// The kernel.
         kernel: &'static str,
-        /// Threads asked for.
+        /// Threads asked for; `u64::MAX` where they are more.
         asked: u64,
         /// Its launch bound.
         limit: u32,

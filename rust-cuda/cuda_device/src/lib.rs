@@ -28,7 +28,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use cuda_sim::{Checks, SimConfig};
-use cuda_std::launch::{KernelArgs, LaunchConfig};
+use cuda_std::launch::{Dim3, KernelArgs, LaunchConfig};
 use serde::Serialize;
 
 pub use buffer::{Buffer, Element};
@@ -366,7 +366,7 @@ impl Device {
         config: LaunchConfig,
         args: K,
     ) -> Result<(), DeviceError> {
-        check_threads::<K>(config.block.as_array().iter().map(|n| u64::from(*n)).product())?;
+        check_threads::<K>(threads_of(config.block))?;
         match &self.machine {
             // SAFETY: as the caller promises.
             Machine::Cuda(gpu) => unsafe { gpu.launch(config, &args) },
@@ -443,6 +443,11 @@ impl Device {
             _ => Err(DeviceError::OtherDevice),
         }
     }
+}
+
+/// The threads of a block, of which a caller may ask for more than can be counted.
+fn threads_of(block: Dim3) -> u64 {
+    block.as_array().into_iter().map(u64::from).fold(1, u64::saturating_mul)
 }
 
 /// Refuses blocks of more threads than a kernel was compiled for.
