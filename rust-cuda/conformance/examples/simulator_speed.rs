@@ -6,7 +6,7 @@ use cuda_conformance::Machine;
 use cuda_conformance_kernels::{faults, speed};
 use cuda_std::launch::{DevicePtr, KernelArgs, LaunchConfig};
 
-fn seconds<K: KernelArgs>(m: &Machine, config: LaunchConfig, args: K) -> f64 {
+fn seconds<K: KernelArgs + 'static>(m: &Machine, config: LaunchConfig, args: K) -> f64 {
     m.launch(config, args);
     let times = (0..5).map(|_| {
         let start = Instant::now();

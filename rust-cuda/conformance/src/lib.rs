@@ -6,5 +6,5 @@
 mod machine;
 mod random;
 
-pub use machine::{Buffer, Machine, PTX, for_each_machine, for_each_newer_machine};
+pub use machine::{Buffer, KERNELS, Machine, for_each_machine, for_each_newer_machine};
 pub use random::Random;

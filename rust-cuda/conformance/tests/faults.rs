@@ -16,7 +16,13 @@ fn line_of(kernel: &str) -> u32 {
 
 /// Launches, and demands a fault at the kernel's marked line in this thread of this block.
 #[track_caller]
-fn fault<K: KernelArgs>(m: &Machine, config: LaunchConfig, args: K, block: u32, thread: u32) -> FaultKind {
+fn fault<K: KernelArgs + 'static>(
+    m: &Machine,
+    config: LaunchConfig,
+    args: K,
+    block: u32,
+    thread: u32,
+) -> FaultKind {
     let Err(fault) = m.try_launch(config, args) else { panic!("{} has no fault", K::NAME) };
     assert_eq!(fault.kernel, K::NAME);
     assert_eq!((fault.block, fault.thread), ([block, 0, 0], [thread, 0, 0]), "{fault}");

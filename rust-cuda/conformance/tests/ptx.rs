@@ -1,11 +1,11 @@
 //! The kernels' PTX, which has every intrinsic: `cuda_ptx` knows each instruction of it.
 
-use cuda_conformance::PTX;
+use cuda_conformance::KERNELS;
 use cuda_ptx::lint::{Lint, lint};
 
 #[test]
 fn every_instruction_is_known() {
-    for (arch, text) in PTX {
+    for (arch, text) in KERNELS.ptx {
         let module = cuda_ptx::parse(text).unwrap_or_else(|error| panic!("sm_{arch}: {error}"));
         let functions = cuda_ptx::analyse(&module);
         assert!(functions.len() > 50, "sm_{arch}: {}", functions.len());
