@@ -2,11 +2,11 @@
 
 use psionic::device::{Backend as Machine, COMMIT};
 use psionic::kernel::{Bench, BenchOptions, Case, Ceiling, KernelRecord, Shapes, select};
-use psionic::model::SIZES;
 
 use super::common::{Backend, device_label};
 use super::failure::Failure;
-use super::sheet::{Column, Output, Sheet};
+use super::kernel_cases::CaseArgs;
+use super::sheet::{Column, Sheet};
 use super::terminal::{Progress, bytes, one_line, time};
 
 /// Measure kernels alone, with inputs that no cache holds
@@ -30,30 +30,12 @@ Examples:
   psionic kernel bench gate_up project/head --size 8b
   psionic kernel bench all -o csv > kernels.csv")]
 pub struct Args {
-    /// Kernels, kernel/case, or `all`; `psionic kernel list` shows them
-    #[arg(required = true, value_name = "NAME")]
-    names: Vec<String>,
-
-    /// The model's size whose shapes are measured; 1.7b on a GPU and tiny on
-    /// the simulator unless given
-    #[arg(long, value_parser = SIZES.map(|size| size.name))]
-    size: Option<String>,
+    #[command(flatten)]
+    cases: CaseArgs,
 
     /// Batches of launches that are timed
     #[arg(short, long, value_name = "N", default_value = "30", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batches: u32,
-
-    /// The seed of the inputs
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-
-    /// The form of the results
-    #[arg(short, long, value_enum, default_value_t, value_name = "FORM")]
-    output: Output,
-
-    /// The same as `-o json`
-    #[arg(long, conflicts_with = "output")]
-    json: bool,
 
     /// Where the kernels run
     #[arg(long, value_enum, default_value_t, value_name = "WHERE")]
@@ -61,18 +43,18 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let shapes = |backend| Shapes::of(args.size.as_deref().unwrap_or_else(|| Shapes::usual_size(backend)));
-    let (on_a_gpu, simulated) = (shapes(Machine::Cuda)?, shapes(Machine::Sim)?);
+    let (on_a_gpu, simulated) = (args.cases.shapes(Machine::Cuda)?, args.cases.shapes(Machine::Sim)?);
     // A name that there is nowhere is found before a device is opened.
-    if let (Err(error), Err(_)) = (select(&args.names, &on_a_gpu), select(&args.names, &simulated)) {
+    if let (Err(error), Err(_)) =
+        (select(&args.cases.names, &on_a_gpu), select(&args.cases.names, &simulated))
+    {
         return Err(error.into());
     }
     let device = args.backend.open()?;
     let shapes = if device.info().backend == Machine::Cuda { on_a_gpu } else { simulated };
-    let cases = select(&args.names, &shapes)?;
-    let bench = Bench::new(&device, BenchOptions { batches: args.batches as usize, seed: args.seed })?;
-    let output = if args.json { Output::Json } else { args.output };
-    let mut sheet = Sheet::new(output, columns(&cases));
+    let cases = select(&args.cases.names, &shapes)?;
+    let bench = Bench::new(&device, BenchOptions { batches: args.batches as usize, seed: args.cases.seed })?;
+    let mut sheet = Sheet::new(args.cases.output(), columns(&cases));
     let mut steps = Progress::steps("measuring", cases.len() as u64);
     for case in &cases {
         let measured = bench.run(case)?;
@@ -106,8 +88,8 @@ fn cells(record: &KernelRecord) -> [String; 8] {
     let number =
         |value: Option<f64>, unit: &str| value.map_or("-".to_owned(), |value| format!("{value:.1}{unit}"));
     [
-        format!("{}/{}", record.kernel, record.case),
-        record.shape.clone(),
+        format!("{}/{}", record.head.kernel, record.head.case),
+        record.head.shape.clone(),
         bytes(record.bytes),
         time(spread.median),
         time(spread.min),

@@ -3,11 +3,11 @@
 use clap::ValueEnum;
 use psionic::device::{self, Backend, BackendChoice, COMMIT, Device, DeviceError};
 use psionic::kernel::{Case, KernelError, Shapes, TestRecord, select, test};
-use psionic::model::SIZES;
 
 use super::common::device_label;
 use super::failure::{Failure, Kind};
-use super::sheet::{Column, Output, Sheet};
+use super::kernel_cases::CaseArgs;
+use super::sheet::{Column, Sheet};
 use super::terminal::{Progress, note, one_line, time};
 
 /// Test kernels against float64, on the simulator and on a GPU
@@ -25,26 +25,8 @@ Examples:
   psionic kernel test gate_up project/head --backend sim
   psionic kernel test all --json > tests.json")]
 pub struct Args {
-    /// Kernels, kernel/case, or `all`; `psionic kernel list` shows them
-    #[arg(required = true, value_name = "NAME")]
-    names: Vec<String>,
-
-    /// The model's size whose shapes are tested; 1.7b on a GPU and tiny on
-    /// the simulator unless given
-    #[arg(long, value_parser = SIZES.map(|size| size.name))]
-    size: Option<String>,
-
-    /// The seed of the inputs
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-
-    /// The form of the results
-    #[arg(short, long, value_enum, default_value_t, value_name = "FORM")]
-    output: Output,
-
-    /// The same as `-o json`
-    #[arg(long, conflicts_with = "output")]
-    json: bool,
+    #[command(flatten)]
+    cases: CaseArgs,
 
     /// Where the kernels run
     #[arg(long, value_enum, default_value_t, value_name = "WHERE")]
@@ -63,37 +45,36 @@ enum Where {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let shapes = |backend| Shapes::of(args.size.as_deref().unwrap_or_else(|| Shapes::usual_size(backend)));
     let backends: &[Backend] = match args.backend {
         Where::All => &[Backend::Sim, Backend::Cuda],
         Where::Cuda => &[Backend::Cuda],
         Where::Sim => &[Backend::Sim],
     };
     // A name that there is nowhere is found before a device is opened.
-    let mut all = backends.iter().map(|&backend| shapes(backend)).collect::<Result<Vec<_>, _>>()?;
-    known(&args.names, &all)?;
+    let mut all =
+        backends.iter().map(|&backend| args.cases.shapes(backend)).collect::<Result<Vec<_>, _>>()?;
+    known(&args.cases.names, &all)?;
     let (devices, no_gpu) = args.backend.open()?;
     all.truncate(devices.len());
-    known(&args.names, &all)?;
+    known(&args.cases.names, &all)?;
     if let Some(reason) = no_gpu {
         note(format_args!("testing on the simulator only: {reason}"));
     }
     let work: Vec<(&Device, &Shapes, Vec<Case>)> = devices
         .iter()
         .zip(&all)
-        .map(|(device, shapes)| (device, shapes, those_of(&args.names, shapes)))
+        .map(|(device, shapes)| (device, shapes, those_of(&args.cases.names, shapes)))
         .collect();
     let cases = || work.iter().flat_map(|(_, _, cases)| cases);
-    let output = if args.json { Output::Json } else { args.output };
-    let mut sheet = Sheet::new(output, columns(cases()));
+    let mut sheet = Sheet::new(args.cases.output(), columns(cases()));
     let mut steps = Progress::steps("testing", cases().count() as u64);
     let (mut total, mut wrong) = (0, Vec::new());
     for (device, shapes, cases) in &work {
         for case in cases {
-            let record = TestRecord::new(case, shapes, &test(device, case, args.seed), device.info());
+            let record = TestRecord::new(case, shapes, &test(device, case, args.cases.seed), device.info());
             total += 1;
             if let Some(failure) = &record.failure {
-                let backend = record.environment.backend;
+                let backend = record.head.environment.backend;
                 wrong.push(format!("{case} on {backend}: {}", one_line(failure)));
             }
             let cells = cells(&record);
@@ -169,8 +150,8 @@ fn cells(record: &TestRecord) -> [String; 8] {
         _ => "exact".to_owned(),
     };
     [
-        format!("{}/{}", record.kernel, record.case),
-        record.environment.backend.to_string(),
+        format!("{}/{}", record.head.kernel, record.head.case),
+        record.head.environment.backend.to_string(),
         if record.passed { "pass" } else { "WRONG" }.to_owned(),
         record.compared.to_string(),
         number(record.largest_error),

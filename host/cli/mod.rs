@@ -9,6 +9,7 @@ mod failure;
 mod generate;
 mod kernel;
 mod kernel_bench;
+mod kernel_cases;
 mod kernel_check;
 mod kernel_new;
 mod kernel_test;

@@ -31,7 +31,7 @@ pub use error::{KernelError, When};
 pub use expected::{Expected, Mismatch, Near, Outputs, Worst};
 pub use measure::{Bench, BenchOptions, Measured};
 pub use memory::Ceiling;
-pub use record::{KernelRecord, TestRecord};
+pub use record::{KernelRecord, RecordHead, TestRecord};
 pub use shapes::Shapes;
 pub use spread::Spread;
 pub use stored::{Stored, to_f64, weights};

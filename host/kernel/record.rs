@@ -11,13 +11,13 @@ use super::verify::Tested;
 use crate::device::{DeviceError, DeviceInfo};
 use crate::environment::{Environment, now};
 
-/// What a case gave. On the simulator times are the host's, and there are no rates.
+/// How every record of a case begins.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct KernelRecord {
+pub struct RecordHead {
     /// The program and the device.
     #[serde(flatten)]
     pub environment: Environment,
-    /// When the measurement ended, in UTC.
+    /// When the measurement or test ended, in UTC.
     pub test_time: String,
     /// The kernel.
     pub kernel: &'static str,
@@ -27,6 +27,28 @@ pub struct KernelRecord {
     pub size: &'static str,
     /// The shape.
     pub shape: String,
+}
+
+impl RecordHead {
+    /// That of a case that has just been run.
+    fn of(case: &Case, shapes: &Shapes, device: &DeviceInfo) -> Self {
+        Self {
+            environment: Environment::of(device),
+            test_time: now(),
+            kernel: case.kernel,
+            case: case.name.clone(),
+            size: shapes.size,
+            shape: case.shape.clone(),
+        }
+    }
+}
+
+/// What a case gave. On the simulator times are the host's, and there are no rates.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KernelRecord {
+    /// What was run, and where.
+    #[serde(flatten)]
+    pub head: RecordHead,
     /// Bytes that a launch must move.
     pub bytes: u64,
     /// Copies of the inputs that launches take in turns.
@@ -59,12 +81,7 @@ impl KernelRecord {
     ) -> Self {
         let rate = measured.rates(case.bytes).0;
         Self {
-            environment: Environment::of(device),
-            test_time: now(),
-            kernel: case.kernel,
-            case: case.name.clone(),
-            size: shapes.size,
-            shape: case.shape.clone(),
+            head: RecordHead::of(case, shapes, device),
             bytes: case.bytes,
             copies: measured.copies,
             launches: measured.launches,
@@ -81,19 +98,9 @@ impl KernelRecord {
 /// How a case's test ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TestRecord {
-    /// The program and the device.
+    /// What was run, and where.
     #[serde(flatten)]
-    pub environment: Environment,
-    /// When the test ended, in UTC.
-    pub test_time: String,
-    /// The kernel.
-    pub kernel: &'static str,
-    /// What the shape is for.
-    pub case: String,
-    /// The model's size that it is of.
-    pub size: &'static str,
-    /// The shape.
-    pub shape: String,
+    pub head: RecordHead,
     /// Whether every result was right.
     pub passed: bool,
     /// What went wrong first.
@@ -125,12 +132,7 @@ impl TestRecord {
         };
         let worst = found.and_then(|tested| tested.worst);
         Self {
-            environment: Environment::of(device),
-            test_time: now(),
-            kernel: case.kernel,
-            case: case.name.clone(),
-            size: shapes.size,
-            shape: case.shape.clone(),
+            head: RecordHead::of(case, shapes, device),
             passed: failure.is_none(),
             failure,
             compared: found.map_or(0, |tested| tested.compared),
