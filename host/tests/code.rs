@@ -48,7 +48,13 @@ fn a_kernel_that_fits_no_multiprocessor_is_refused() {
     assert!(device.resident_blocks::<Project>(project::THREADS, 0).is_ok());
 }
 
-/// The linker, whose code can be kept, compiles as well as the loader, whose code cannot.
+/// How many bytes of local memory a thread of kept code may have beyond the loader's: one slot for the widest access. Two
+/// compilers lay out a frame of their own (24 bytes and 16 for `decode` on an H200, with as many registers); where the
+/// registers do not suffice, the frame has hundreds.
+const SPILL_SLOT: u32 = 16;
+
+/// The linker, whose code can be kept, compiles as well as the loader, whose code cannot. It takes other registers, some
+/// more for some kernels: that costs nothing as long as a multiprocessor holds as many blocks.
 #[test]
 fn code_that_is_kept_is_as_good_as_code_that_is_not() {
     if !is_gpu() {
@@ -71,10 +77,10 @@ fn code_that_is_kept_is_as_good_as_code_that_is_not() {
         let blocks = functions.each_ref().map(|function| function.max_active_blocks(256, 16 << 10).unwrap());
         let [loaded, kept] = attributes;
         println!(
-            "{entry}: loaded {} registers, {} blocks; kept {} registers, {} blocks",
-            loaded.registers, blocks[0], kept.registers, blocks[1]
+            "{entry}: loaded {} registers, {} local bytes, {} blocks; kept {} registers, {} local bytes, {} blocks",
+            loaded.registers, loaded.local_bytes, blocks[0], kept.registers, kept.local_bytes, blocks[1]
         );
-        if blocks[1] < blocks[0] || kept.local_bytes > loaded.local_bytes {
+        if blocks[1] < blocks[0] || kept.local_bytes > loaded.local_bytes + SPILL_SLOT {
             worse.push((entry, loaded, kept));
         }
     }
