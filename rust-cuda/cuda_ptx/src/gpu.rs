@@ -4,8 +4,8 @@
 //! NVIDIA's CUDA C++ Programming Guide (13.0; 7.0 from 12.0); the units in which registers and shared memory are given
 //! out from `cuda_occupancy.h` of the toolkit. Multiprocessors of a GPU are those of NVIDIA's data sheets.
 //!
-//! Held against `cuda/__device/arch_traits.h` of NVIDIA's CCCL: it says the same (004ad19). Releases in which it has no 8.7 and
-//! no 12.1 gave 11.0 64 warps and 32 blocks, and 12.0 32 blocks.
+//! Held against `cuda/__device/arch_traits.h` of NVIDIA's CCCL, which says the same (004ad19). Older ones, without 8.7 and
+//! 12.1, said 64 warps and 32 blocks of 11.0, and 32 blocks of 12.0.
 
 /// What a multiprocessor of a compute capability has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
