@@ -4,7 +4,8 @@ mod pack;
 
 use cuda_std::launch::LaunchConfig;
 use psionic_kernels::persistent::plan::{
-    self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, PAIR, Phase, Plan, Stream, WARPS,
+    self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, PAIR, Phase, Plan, ROW_BYTES, SLOT_POSITIONS, Stream,
+    WARPS,
 };
 use psionic_kernels::persistent::residual;
 use psionic_kernels::persistent::tile::BLOCK;
@@ -106,7 +107,9 @@ pub fn plan(
         context: context as u32,
         eps: config.rms_eps,
         slots: 0,
-        slot_bytes: PAIR * WARPS * streams(model).map(|matrices| matrices.largest_tile()).max().unwrap_or(0),
+        slot_bytes: streams(model)
+            .map(|matrices| PAIR * WARPS * matrices.largest_tile())
+            .fold(2 * SLOT_POSITIONS * ROW_BYTES, u32::max),
         in_flight: IN_FLIGHT,
         shortest_split: SHORTEST_SPLIT,
     };

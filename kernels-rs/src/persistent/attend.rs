@@ -1,15 +1,15 @@
 //! Attention of a group: its queries and key normalised and turned, its cache read by all its blocks, the parts merged.
 //!
-//! The positions are dealt to the blocks in units of four, and to the warps of a block: eight lanes take a position, 16
-//! elements each. A lane keeps a running softmax of its positions; they are merged in the warp, in the block and over the
-//! blocks, always in the same order. While the context is short every block does all of it itself, which costs less
-//! than an exchange.
+//! The keys and values of earlier positions come through the ring, as the weights do: 32 positions in a slot, four for each
+//! warp, and eight lanes take a position, 16 elements each. The blocks of the group take slots in turns. A lane keeps a
+//! running softmax of its positions; they are merged in the warp, in the block and over the blocks, always in the same
+//! order. While the context is short every block does all of it itself, which costs less than an exchange.
 
 use cuda_std::prelude::*;
 
 use super::block::{Block, sync};
 use super::exchange::{Exchange, Tagged};
-use super::plan::{CONSUMERS, HEAD, HEADS_TOGETHER, PARTIAL_STRIDE, UNIT, WARPS, fixed};
+use super::plan::{CONSUMERS, HEAD, PARTIAL_STRIDE, ROW_BYTES, SLOT_POSITIONS, UNIT, WARPS, fixed};
 use crate::activation::Vector;
 
 /// Below every score, and far enough from the end of the range to subtract from.
@@ -21,13 +21,6 @@ const RANKS: usize = 4;
 /// Elements of a head that a lane has.
 const PER_LANE: usize = 16;
 
-/// The cache of a layer and a KV head.
-#[derive(Clone, Copy)]
-struct Cache {
-    keys: *mut f16,
-    values: *mut f16,
-}
-
 /// A lane's elements of a key and a value: 8 in each half.
 #[derive(Clone, Copy)]
 struct Rows {
@@ -35,22 +28,36 @@ struct Rows {
     values: [U32x4; 2],
 }
 
-impl Cache {
-    /// This lane's part of the positions of a unit, of which the new one and those beyond are some other.
+impl Rows {
+    const ZERO: Self = Self { keys: [U32x4([0; 4]); 2], values: [U32x4([0; 4]); 2] };
+
+    /// This lane's part of a slot.
     ///
     /// # Safety
-    /// The cache must have the positions before the new one.
+    /// The slot must have the key and the value of the lane's position.
     #[inline(always)]
-    unsafe fn rows(self, b: &Block<'_>, unit: u32) -> Rows {
-        let p = (unit * UNIT + b.lane / 8).min(b.position.max(1) - 1);
-        // SAFETY: as the caller promises; rows are aligned to 256 bytes. Others wrote them, in earlier tokens.
-        let half = |row: *const f16, half: u32| unsafe {
-            let i = p * HEAD + half * (HEAD / 2) + 8 * (b.lane % 8);
-            global::load(row.add(i as usize).cast::<U32x4>(), L2)
-        };
-        Rows {
-            keys: [half(self.keys, 0), half(self.keys, 1)],
-            values: [half(self.values, 0), half(self.values, 1)],
+    unsafe fn load(slot: shared::Slice<u8>, warp: u32, lane: u32) -> Self {
+        let row = (warp * UNIT + lane / 8) * ROW_BYTES;
+        // SAFETY: as the caller promises.
+        unsafe {
+            let pieces = slot.from(row as usize).cast::<U32x4>();
+            let values = slot.from((SLOT_POSITIONS * ROW_BYTES + row) as usize).cast::<U32x4>();
+            let i = (lane % 8) as usize;
+            Self { keys: [pieces.get(i), pieces.get(8 + i)], values: [values.get(i), values.get(8 + i)] }
+        }
+    }
+
+    /// Takes the next slot; zeros where this lane's position is not `there`.
+    ///
+    /// # Safety
+    /// All lanes must call it; the next slot must have the keys and values that are there.
+    #[inline(always)]
+    unsafe fn take(b: &mut Block<'_>, there: bool) -> Self {
+        let (ring, warp, lane) = (b.ring, b.warp, b.lane);
+        // SAFETY: as the caller promises.
+        unsafe {
+            let load = |slot| if there { Self::load(slot, warp, lane) } else { Self::ZERO };
+            b.tiles.take(ring, warp, lane, 0, load)
         }
     }
 }
@@ -61,31 +68,38 @@ impl Cache {
 /// All threads of all blocks that multiply must call it.
 #[inline(always)]
 pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
+    // SAFETY: as the plan says.
+    unsafe {
+        prepare(b, layer);
+        sync();
+        if b.plan.together() == 4 {
+            attend_together::<4>(b);
+        } else {
+            attend_together::<2>(b);
+        }
+    }
+}
+
+/// The same, `H` heads at a time.
+#[inline(always)]
+unsafe fn attend_together<const H: usize>(b: &mut Block<'_>) {
     let plan = b.plan;
     let splits = b.splits;
-    // A block of its own, or everybody alike.
-    let split = if splits == 1 { 0 } else { b.rank };
     // SAFETY: as the plan says, for the whole body.
     unsafe {
-        let first = (layer * plan.groups + b.group) as usize * (plan.context * HEAD) as usize;
-        let cache = Cache { keys: b.weights.keys.add(first), values: b.weights.values.add(first) };
-        // Positions of earlier tokens, on their way while the queries are.
-        let mut rows = cache.rows(b, split + splits * b.warp);
-        prepare(b, cache);
-        sync();
         let vector = b.next_vector(plan.heads * HEAD);
+        // A block of its own, or everybody alike.
+        let split = if splits == 1 { 0 } else { b.rank };
         let mut head = 0;
-        while head < plan.heads {
-            // A block without positions looks too: nobody takes what it finds.
-            look(b, cache, head, split, splits, rows);
+        while head < plan.heads && split < splits {
+            look::<H>(b, head, split, splits);
             sync();
-            merge_warps(b, head, splits, vector);
+            merge_warps::<H>(b, head, splits, vector);
+            head += H as u32;
             // The next heads' results go where these were.
-            if head + HEADS_TOGETHER < plan.heads {
-                rows = cache.rows(b, split + splits * b.warp);
+            if head < plan.heads {
                 sync();
             }
-            head += HEADS_TOGETHER;
         }
         if splits > 1 {
             merge_blocks(b, splits, vector);
@@ -97,7 +111,7 @@ pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
 /// Takes the group's queries, key and value; normalises and turns queries and key; appends key and value to the cache.
 /// A warp takes a head.
 #[inline(always)]
-unsafe fn prepare(b: &Block<'_>, cache: Cache) {
+unsafe fn prepare(b: &Block<'_>, layer: u32) {
     let plan = b.plan;
     // SAFETY: as the plan says; a warp uses elements of its own.
     unsafe {
@@ -136,8 +150,9 @@ unsafe fn prepare(b: &Block<'_>, cache: Cache) {
                 };
                 let (low, high) = (pair(low), pair(high));
                 if b.rank == 0 {
-                    let to = if is_key { cache.keys } else { cache.values };
-                    let to = to.add((b.position * HEAD) as usize + i).cast::<u32>();
+                    let to = if is_key { b.weights.keys } else { b.weights.values };
+                    let row = (layer * plan.groups + b.group) as usize * plan.context as usize;
+                    let to = to.add((row + b.position as usize) * HEAD as usize + i).cast::<u32>();
                     global::store(to, low);
                     global::store(to.add(half / 2), high);
                 }
@@ -161,34 +176,35 @@ struct Running {
     value: [f32; PER_LANE],
 }
 
-/// This warp's positions, for heads `head` and the next of the group; the result goes to shared memory.
+/// This warp's positions, for `H` heads of the group from `head` on; the result goes to shared memory.
 ///
 /// # Safety
-/// All lanes must call it.
+/// All lanes must call it; the ring must have the block's slots next.
 #[inline(always)]
-unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32, rows: Rows) {
-    const TOGETHER: usize = HEADS_TOGETHER as usize;
+unsafe fn look<const H: usize>(b: &mut Block<'_>, head: u32, split: u32, splits: u32) {
     let plan = b.plan;
-    let (slot, sub) = (b.lane / 8, (b.lane % 8) as usize);
-    let mut running = [Running { max: LOWEST, sum: 0.0, value: [0.0; PER_LANE] }; TOGETHER];
+    let (slot_row, sub) = (b.warp * UNIT + b.lane / 8, (b.lane % 8) as usize);
+    let mut running = [Running { max: LOWEST, sum: 0.0, value: [0.0; PER_LANE] }; H];
     // SAFETY: as the plan says.
     unsafe {
         let heads = b.at::<F32x4>(b.shared.heads, plan.head_words() / 4);
-        let head_of = |h: usize| ((head + h as u32).min(plan.heads - 1) * HEAD / 4) as usize;
-        let (mut unit, mut next) = (split + splits * b.warp, rows);
+        let head_of = |h: usize| ((head + h as u32) * HEAD / 4) as usize;
+        let mut slot = split * SLOT_POSITIONS;
         // A warp without positions looks once too, in vain.
         loop {
-            let p = unit * UNIT + slot;
-            unit += splits * WARPS;
-            let Rows { mut keys, mut values } = next;
-            next = cache.rows(b, unit);
+            let p = slot + slot_row;
+            // Nobody looks at what is behind the last position.
+            let Rows { mut keys, mut values } =
+                if slot < b.position { Rows::take(b, p < b.position) } else { Rows::ZERO };
+            slot += splits * SLOT_POSITIONS;
+            // The new position has not come through the ring.
             if p == b.position {
                 let rows = heads.cast::<U32x4>();
                 let (key, value) = ((plan.heads * HEAD / 4) as usize, ((plan.heads + 1) * HEAD / 4) as usize);
                 keys = [rows.get(key + sub), rows.get(key + 8 + sub)];
                 values = [rows.get(value + sub), rows.get(value + 8 + sub)];
             }
-            for h in 0..TOGETHER {
+            for h in 0..H {
                 let r = &mut running[h];
                 let mut dot = 0.0f32;
                 for q in 0..4 {
@@ -214,14 +230,14 @@ unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32, 
                     r.value[2 * e + 1] = weight.mul_add(v[1], r.value[2 * e + 1] * shrink);
                 }
             }
-            if unit * UNIT > b.position {
+            if slot > b.position {
                 break;
             }
         }
-        let results = b.at::<F32x4>(b.shared.partials, WARPS * HEADS_TOGETHER * PARTIAL_STRIDE / 4);
-        for h in 0..TOGETHER {
+        let results = b.at::<F32x4>(b.shared.partials, WARPS * H as u32 * PARTIAL_STRIDE / 4);
+        for h in 0..H {
             let merged = merge_slots(running[h], b.lane);
-            let base = ((b.warp * HEADS_TOGETHER) as usize + h) * (PARTIAL_STRIDE / 4) as usize;
+            let base = (b.warp as usize * H + h) * (PARTIAL_STRIDE / 4) as usize;
             // Half a head, a lane's eight, and of those four: as `merge_slots` left them.
             let (half, quarter) = ((b.lane / 16) as usize, (b.lane / 8 % 2) as usize);
             results.set(base + 16 * half + 2 * sub + quarter, F32x4(merged.value));
@@ -264,45 +280,42 @@ fn merge_slots(r: Running, lane: u32) -> Merged {
     Merged { max, sum, value }
 }
 
-/// Merges the warps' results of heads `head` and the next: into the result of attention if the block has all positions,
+/// Merges the warps' results of `H` heads from `head` on: into the result of attention if the block has all positions,
 /// otherwise to the group.
 #[inline(always)]
-unsafe fn merge_warps(b: &Block<'_>, head: u32, splits: u32, vector: Vector) {
-    let (h, element) = (b.thread / HEAD, b.thread % HEAD);
-    if h >= HEADS_TOGETHER || head + h >= b.plan.heads || (splits > 1 && b.rank >= splits) {
-        return;
-    }
+unsafe fn merge_warps<const H: usize>(b: &Block<'_>, head: u32, splits: u32, vector: Vector) {
     // SAFETY: as the plan says; the results are complete.
     unsafe {
-        let results = b.floats(b.shared.partials, WARPS * HEADS_TOGETHER * PARTIAL_STRIDE);
-        let of = |warp: u32, i: u32| results.get(((warp * HEADS_TOGETHER + h) * PARTIAL_STRIDE + i) as usize);
-        let mut max = LOWEST;
-        for warp in 0..WARPS {
-            let m = of(warp, HEAD);
-            max = if m > max { m } else { max };
-        }
-        let (mut sum, mut value) = (0.0f32, 0.0f32);
-        for warp in 0..WARPS {
-            let weight = float::fast_exp2(of(warp, HEAD) - max);
-            sum = weight.mul_add(of(warp, HEAD + 1), sum);
-            value = weight.mul_add(of(warp, element), value);
-        }
-        let head = head + h;
-        if splits == 1 {
-            // Whole warps: 32 elements each.
-            vector.set_group(
-                ((head * HEAD + element) / 32) as usize,
-                b.lane,
-                value * float::fast_reciprocal(sum),
-            );
-            return;
-        }
-        let words = partial(b, b.rank);
-        let first = head * (HEAD + 2);
-        words.set((first + element) as usize, value.to_bits());
-        if element == 0 {
-            words.set((first + HEAD) as usize, max.to_bits());
-            words.set((first + HEAD + 1) as usize, sum.to_bits());
+        let results = b.at::<f32>(b.shared.partials, WARPS * H as u32 * PARTIAL_STRIDE);
+        let (mut h, element) = (b.thread / HEAD, b.thread % HEAD);
+        // Whole warps have a head.
+        while h < H as u32 {
+            let of = |warp: u32, i: u32| results.get(((warp * H as u32 + h) * PARTIAL_STRIDE + i) as usize);
+            let mut max = LOWEST;
+            for warp in 0..WARPS {
+                let m = of(warp, HEAD);
+                max = if m > max { m } else { max };
+            }
+            let (mut sum, mut value) = (0.0f32, 0.0f32);
+            for warp in 0..WARPS {
+                let weight = float::fast_exp2(of(warp, HEAD) - max);
+                sum = weight.mul_add(of(warp, HEAD + 1), sum);
+                value = weight.mul_add(of(warp, element), value);
+            }
+            let row = head + h;
+            if splits == 1 {
+                let group = (row * HEAD + element) / 32;
+                vector.set_group(group as usize, b.lane, value * float::fast_reciprocal(sum));
+            } else {
+                let words = partial(b, b.rank);
+                let first = row * (HEAD + 2);
+                words.set((first + element) as usize, value.to_bits());
+                if element == 0 {
+                    words.set((first + HEAD) as usize, max.to_bits());
+                    words.set((first + HEAD + 1) as usize, sum.to_bits());
+                }
+            }
+            h += CONSUMERS / HEAD;
         }
     }
 }
