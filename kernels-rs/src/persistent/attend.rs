@@ -9,17 +9,32 @@ use cuda_std::prelude::*;
 
 use super::block::{Block, sync};
 use super::exchange::{Exchange, Tagged};
-use super::plan::{CONSUMERS, HEAD, PARTIAL_STRIDE, ROW_BYTES, SLOT_POSITIONS, UNIT, WARPS, fixed};
+use super::plan::{
+    CONSUMERS, HEAD, PART_WORDS, PARTIAL_STRIDE, ROW_BYTES, SLOT_POSITIONS, UNIT, WARPS, fixed,
+};
 use crate::activation::Vector;
 
 /// Below every score, and far enough from the end of the range to subtract from.
 const LOWEST: f32 = -1e30;
 
-/// Blocks whose parts a thread waits for together.
+/// Blocks whose parts a lane waits for together, of four lanes that take turns.
 const RANKS: usize = 4;
 
 /// Elements of a head that a lane has.
 const PER_LANE: usize = 16;
+
+/// The larger one; the first if one is no number.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
+/// Two floats as the halves of a word.
+#[inline(always)]
+fn pack(pair: [f32; 2]) -> u32 {
+    let [low, high] = pair.map(half::f32_to_f16);
+    u32::from(low.to_bits()) | u32::from(high.to_bits()) << 16
+}
 
 /// A lane's elements of a key and a value: 8 in each half.
 #[derive(Clone, Copy)]
@@ -144,11 +159,7 @@ unsafe fn prepare(b: &Block<'_>, layer: u32) {
             }
             if h >= plan.heads {
                 // As the cache holds them, here too: half as long as the queries.
-                let pair = |p: [f32; 2]| {
-                    let [a, b] = p.map(half::f32_to_f16);
-                    u32::from(a.to_bits()) | u32::from(b.to_bits()) << 16
-                };
-                let (low, high) = (pair(low), pair(high));
+                let (low, high) = (pack(low), pack(high));
                 if b.rank == 0 {
                     let to = if is_key { b.weights.keys } else { b.weights.values };
                     let row = (layer * plan.groups + b.group) as usize * plan.context as usize;
@@ -176,6 +187,118 @@ struct Running {
     value: [f32; PER_LANE],
 }
 
+impl Running {
+    const NONE: Self = Self { max: LOWEST, sum: 0.0, value: [0.0; PER_LANE] };
+}
+
+/// This lane's part of `H` heads' queries. Only of so few that there are registers to keep them in.
+struct Queries<const H: usize> {
+    heads: shared::Slice<F32x4>,
+    first: usize,
+    kept: [[F32x4; PER_LANE / 4]; H],
+}
+
+impl<const H: usize> Queries<H> {
+    const KEPT: bool = H <= 2;
+
+    /// Those of the heads from `head` on.
+    ///
+    /// # Safety
+    /// The queries must be complete.
+    #[inline(always)]
+    unsafe fn new(b: &Block<'_>, head: u32) -> Self {
+        // SAFETY: as the plan says.
+        unsafe {
+            let heads = b.at::<F32x4>(b.shared.heads, b.plan.head_words() / 4);
+            let first = (head * HEAD / 4 + 2 * (b.lane % 8)) as usize;
+            let mut this = Self { heads, first, kept: [[F32x4([0.0; 4]); PER_LANE / 4]; H] };
+            if Self::KEPT {
+                for h in 0..H {
+                    for q in 0..PER_LANE / 4 {
+                        this.kept[h][q] = this.load(h, q);
+                    }
+                }
+            }
+            this
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load(&self, h: usize, q: usize) -> F32x4 {
+        // SAFETY: as for `new`.
+        unsafe { self.heads.get(self.first + h * HEAD as usize / 4 + 16 * (q / 2) + q % 2) }
+    }
+
+    /// The scores of the positions of `U` units: the lanes of a position all get its score.
+    ///
+    /// # Safety
+    /// All lanes must call it.
+    #[inline(always)]
+    unsafe fn scores<const U: usize>(&self, rows: &[Rows; U]) -> [[f32; U]; H] {
+        let mut scores = [[0.0f32; U]; H];
+        for q in 0..PER_LANE / 4 {
+            for h in 0..H {
+                // SAFETY: as for `new`.
+                let F32x4(x) = if Self::KEPT { self.kept[h][q] } else { unsafe { self.load(h, q) } };
+                for u in 0..U {
+                    for e in 0..2 {
+                        let k = half::f16x2_to_f32(rows[u].keys[q / 2].0[2 * (q % 2) + e]);
+                        scores[h][u] = x[2 * e].mul_add(k[0], scores[h][u]);
+                        scores[h][u] = x[2 * e + 1].mul_add(k[1], scores[h][u]);
+                    }
+                }
+            }
+        }
+        for bit in 0..3 {
+            for h in 0..H {
+                for u in 0..U {
+                    scores[h][u] += warp::shuffle_xor_f32(warp::ALL, scores[h][u], 1 << bit);
+                }
+            }
+        }
+        scores
+    }
+}
+
+/// Takes the lane's positions of `U` units into the heads' softmax: what does not depend on each other side by side.
+#[inline(always)]
+fn accumulate<const H: usize, const U: usize>(
+    running: &mut [Running; H],
+    scores: [[f32; U]; H],
+    rows: &[Rows; U],
+) {
+    let (mut shrinks, mut weights) = ([0.0f32; H], [[0.0f32; U]; H]);
+    for h in 0..H {
+        let r = &mut running[h];
+        let mut max = r.max;
+        for u in 0..U {
+            max = larger(max, scores[h][u]);
+        }
+        shrinks[h] = float::fast_exp2(r.max - max);
+        r.max = max;
+        r.sum *= shrinks[h];
+        for u in 0..U {
+            weights[h][u] = float::fast_exp2(scores[h][u] - max);
+            r.sum += weights[h][u];
+        }
+    }
+    // Nested: loops so short are unrolled before arrays become registers.
+    for q in 0..2 {
+        for w in 0..PER_LANE / 4 {
+            let v: [[f32; 2]; U] = core::array::from_fn(|u| half::f16x2_to_f32(rows[u].values[q].0[w]));
+            for h in 0..H {
+                for e in 0..2 {
+                    let value = &mut running[h].value[8 * q + 2 * w + e];
+                    *value *= shrinks[h];
+                    for u in 0..U {
+                        *value = weights[h][u].mul_add(v[u][e], *value);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// This warp's positions, for `H` heads of the group from `head` on; the result goes to shared memory.
 ///
 /// # Safety
@@ -184,55 +307,37 @@ struct Running {
 unsafe fn look<const H: usize>(b: &mut Block<'_>, head: u32, split: u32, splits: u32) {
     let plan = b.plan;
     let (slot_row, sub) = (b.warp * UNIT + b.lane / 8, (b.lane % 8) as usize);
-    let mut running = [Running { max: LOWEST, sum: 0.0, value: [0.0; PER_LANE] }; H];
+    let mut running = [Running::NONE; H];
     // SAFETY: as the plan says.
     unsafe {
-        let heads = b.at::<F32x4>(b.shared.heads, plan.head_words() / 4);
-        let head_of = |h: usize| ((head + h as u32) * HEAD / 4) as usize;
-        let mut slot = split * SLOT_POSITIONS;
-        // A warp without positions looks once too, in vain.
-        loop {
+        let queries = Queries::<H>::new(b, head);
+        let (mut slot, stride) = (split * SLOT_POSITIONS, splits * SLOT_POSITIONS);
+        // Two slots at a time, as long as they are full: a warp alone does not hide the latency of one's steps. More than
+        // two heads do.
+        while H <= 2 && slot + stride + SLOT_POSITIONS <= b.position {
+            let rows = [Rows::take(b, true), Rows::take(b, true)];
+            slot += 2 * stride;
+            let scores = queries.scores(&rows);
+            accumulate(&mut running, scores, &rows);
+        }
+        while slot <= b.position {
             let p = slot + slot_row;
             // Nobody looks at what is behind the last position.
-            let Rows { mut keys, mut values } =
-                if slot < b.position { Rows::take(b, p < b.position) } else { Rows::ZERO };
-            slot += splits * SLOT_POSITIONS;
+            let mut rows = if slot < b.position { Rows::take(b, p < b.position) } else { Rows::ZERO };
+            slot += stride;
             // The new position has not come through the ring.
             if p == b.position {
-                let rows = heads.cast::<U32x4>();
+                let places = b.at::<U32x4>(b.shared.heads, plan.head_words() / 4);
                 let (key, value) = ((plan.heads * HEAD / 4) as usize, ((plan.heads + 1) * HEAD / 4) as usize);
-                keys = [rows.get(key + sub), rows.get(key + 8 + sub)];
-                values = [rows.get(value + sub), rows.get(value + 8 + sub)];
+                rows.keys = [places.get(key + sub), places.get(key + 8 + sub)];
+                rows.values = [places.get(value + sub), places.get(value + 8 + sub)];
             }
-            for h in 0..H {
-                let r = &mut running[h];
-                let mut dot = 0.0f32;
-                for q in 0..4 {
-                    let F32x4(x) = heads.get(head_of(h) + 16 * (q / 2) + 2 * sub + q % 2);
-                    for e in 0..2 {
-                        let k = half::f16x2_to_f32(keys[q / 2].0[2 * (q % 2) + e]);
-                        dot = x[2 * e].mul_add(k[0], dot);
-                        dot = x[2 * e + 1].mul_add(k[1], dot);
-                    }
-                }
-                dot += warp::shuffle_xor_f32(warp::ALL, dot, 1);
-                dot += warp::shuffle_xor_f32(warp::ALL, dot, 2);
-                dot += warp::shuffle_xor_f32(warp::ALL, dot, 4);
-                let score = if p <= b.position { dot } else { f32::NEG_INFINITY };
-                let max = if score > r.max { score } else { r.max };
-                let shrink = float::fast_exp2(r.max - max);
-                let weight = float::fast_exp2(score - max);
-                r.max = max;
-                r.sum = r.sum.mul_add(shrink, weight);
-                for e in 0..PER_LANE / 2 {
-                    let v = half::f16x2_to_f32(values[e / 4].0[e % 4]);
-                    r.value[2 * e] = weight.mul_add(v[0], r.value[2 * e] * shrink);
-                    r.value[2 * e + 1] = weight.mul_add(v[1], r.value[2 * e + 1] * shrink);
-                }
+            let rows = [rows];
+            let mut scores = queries.scores(&rows);
+            for [score] in &mut scores {
+                *score = if p <= b.position { *score } else { f32::NEG_INFINITY };
             }
-            if slot > b.position {
-                break;
-            }
+            accumulate(&mut running, scores, &rows);
         }
         let results = b.at::<F32x4>(b.shared.partials, WARPS * H as u32 * PARTIAL_STRIDE / 4);
         for h in 0..H {
@@ -258,7 +363,6 @@ struct Merged {
 /// Merges the four positions that a warp looks at together: each step halves the elements that a lane keeps.
 #[inline(always)]
 fn merge_slots(r: Running, lane: u32) -> Merged {
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
     let max = larger(r.max, warp::shuffle_xor_f32(warp::ALL, r.max, 8));
     let max = larger(max, warp::shuffle_xor_f32(warp::ALL, max, 16));
     let weight = float::fast_exp2(r.max - max);
@@ -290,29 +394,33 @@ unsafe fn merge_warps<const H: usize>(b: &Block<'_>, head: u32, splits: u32, vec
         let (mut h, element) = (b.thread / HEAD, b.thread % HEAD);
         // Whole warps have a head.
         while h < H as u32 {
-            let of = |warp: u32, i: u32| results.get(((warp * H as u32 + h) * PARTIAL_STRIDE + i) as usize);
-            let mut max = LOWEST;
-            for warp in 0..WARPS {
-                let m = of(warp, HEAD);
-                max = if m > max { m } else { max };
+            let mut ends = [[0.0f32; 2]; WARPS as usize];
+            let (mut max, mut sum, mut value) = (LOWEST, 0.0f32, 0.0f32);
+            for warp in 0..WARPS as usize {
+                let first = (warp * H + h as usize) * PARTIAL_STRIDE as usize;
+                F32x2(ends[warp]) = results.cast::<F32x2>().get((first + HEAD as usize) / 2);
+                max = larger(max, ends[warp][0]);
             }
-            let (mut sum, mut value) = (0.0f32, 0.0f32);
-            for warp in 0..WARPS {
-                let weight = float::fast_exp2(of(warp, HEAD) - max);
-                sum = weight.mul_add(of(warp, HEAD + 1), sum);
-                value = weight.mul_add(of(warp, element), value);
+            for warp in 0..WARPS as usize {
+                let first = (warp * H + h as usize) * PARTIAL_STRIDE as usize;
+                let weight = float::fast_exp2(ends[warp][0] - max);
+                sum = weight.mul_add(ends[warp][1], sum);
+                value = weight.mul_add(results.get(first + element as usize), value);
             }
+            let value = value * float::fast_reciprocal(sum);
             let row = head + h;
             if splits == 1 {
-                let group = (row * HEAD + element) / 32;
-                vector.set_group(group as usize, b.lane, value * float::fast_reciprocal(sum));
+                vector.set_group(((row * HEAD + element) / 32) as usize, b.lane, value);
             } else {
+                let next = warp::shuffle_xor_f32(warp::ALL, value, 1);
                 let words = partial(b, b.rank);
-                let first = row * (HEAD + 2);
-                words.set((first + element) as usize, value.to_bits());
-                if element == 0 {
-                    words.set((first + HEAD) as usize, max.to_bits());
-                    words.set((first + HEAD + 1) as usize, sum.to_bits());
+                let first = row * PART_WORDS;
+                if element.is_multiple_of(2) {
+                    words.set((first + element / 2) as usize, pack([value, next]));
+                }
+                if element < 2 {
+                    let end = if element == 0 { max } else { sum };
+                    words.set((first + HEAD / 2 + element) as usize, end.to_bits());
                 }
             }
             h += CONSUMERS / HEAD;
@@ -329,40 +437,64 @@ unsafe fn partial(b: &Block<'_>, rank: u32) -> Tagged {
     Tagged::new(words, b.epoch, Exchange::Attention, b.watchdog)
 }
 
-/// Merges the blocks' parts, an element a thread.
+/// Merges the blocks' parts, an element a thread: four lanes take turns with the blocks, each for the elements of all four.
 #[inline(always)]
 unsafe fn merge_blocks(b: &Block<'_>, splits: u32, vector: Vector) {
+    const TURNS: u32 = 4;
     let plan = b.plan;
     // SAFETY: as the plan says.
     unsafe {
         let words = partial(b, 0);
         let mut i = b.thread;
         while i < plan.heads * HEAD {
-            let first = i / HEAD * (HEAD + 2);
-            let (mut max, mut sum, mut value) = (LOWEST, 0.0f32, 0.0f32);
-            let mut rank = 0;
-            while rank < splits {
-                // Some at a time, the last one again where there are fewer.
+            let first = i / HEAD * PART_WORDS;
+            let (mut max, mut sum, mut value) = (LOWEST, 0.0f32, [0.0f32; TURNS as usize]);
+            let mut round = 0;
+            while round < splits {
+                let rank = |r: usize| round + b.lane % TURNS + TURNS * r as u32;
+                // The last one again where there are fewer.
                 let mut places = [0; 2 * RANKS];
                 for r in 0..RANKS {
-                    let part = (rank + r as u32).min(splits - 1) * plan.partial_words() + first;
-                    places[2 * r] = (part + HEAD) as usize;
-                    places[2 * r + 1] = (part + i % HEAD / 2 * 2) as usize;
+                    let part = rank(r).min(splits - 1) * plan.partial_words() + first;
+                    places[2 * r] = (part + HEAD / 2) as usize;
+                    places[2 * r + 1] = (part + i % HEAD / 4 * 2) as usize;
                 }
                 let parts = words.pairs(places);
+                let mut ends = [[0.0f32; 2]; RANKS];
+                let before = max;
                 for r in 0..RANKS {
                     let [m, s] = parts[2 * r].map(f32::from_bits);
-                    let [even, odd] = parts[2 * r + 1].map(f32::from_bits);
-                    let v = if i.is_multiple_of(2) { even } else { odd };
-                    let m = if rank + (r as u32) < splits { m } else { f32::NEG_INFINITY };
-                    let larger = if m > max { m } else { max };
-                    let (shrink, weight) = (float::fast_exp2(max - larger), float::fast_exp2(m - larger));
-                    max = larger;
-                    sum = sum.mul_add(shrink, s * weight);
-                    value = value.mul_add(shrink, v * weight);
+                    ends[r] = [if rank(r) < splits { m } else { f32::NEG_INFINITY }, s];
+                    max = larger(max, ends[r][0]);
                 }
-                rank += RANKS as u32;
+                let shrink = float::fast_exp2(before - max);
+                sum *= shrink;
+                value = value.map(|v| v * shrink);
+                for r in 0..RANKS {
+                    let [m, s] = ends[r];
+                    let weight = float::fast_exp2(m - max) * s;
+                    sum += weight;
+                    let [[v0, v1], [v2, v3]] = parts[2 * r + 1].map(half::f16x2_to_f32);
+                    let v = [v0, v1, v2, v3];
+                    for e in 0..TURNS as usize {
+                        value[e] = weight.mul_add(v[e], value[e]);
+                    }
+                }
+                round += TURNS * RANKS as u32;
             }
+            let mut most = larger(max, warp::shuffle_xor_f32(warp::ALL, max, 1));
+            most = larger(most, warp::shuffle_xor_f32(warp::ALL, most, 2));
+            let weight = float::fast_exp2(max - most);
+            sum *= weight;
+            sum += warp::shuffle_xor_f32(warp::ALL, sum, 1);
+            sum += warp::shuffle_xor_f32(warp::ALL, sum, 2);
+            // Each step halves the elements that a lane keeps.
+            let [v0, v1, v2, v3] = value.map(|v| v * weight);
+            let half = |low: f32, high: f32, bit: u32| {
+                let (keep, give) = if b.lane & bit == 0 { (low, high) } else { (high, low) };
+                keep + warp::shuffle_xor_f32(warp::ALL, give, bit)
+            };
+            let value = half(half(v0, v2, 2), half(v1, v3, 2), 1);
             // Whole warps: 32 elements each.
             vector.set_group((i / 32) as usize, b.lane, value * float::fast_reciprocal(sum));
             i += CONSUMERS;

@@ -485,10 +485,10 @@ impl Plan {
         (self.heads + 2) * HEAD
     }
 
-    /// Words of a block's part of the attention: the elements, the largest score and the sum of weights of each head.
+    /// Words of a block's part of the attention.
     #[inline(always)]
     pub const fn partial_words(&self) -> u32 {
-        self.heads * (HEAD + 2)
+        self.heads * PART_WORDS
     }
 
     /// Where things lie in shared memory.
@@ -516,6 +516,9 @@ impl Plan {
         Shared { codes, vector, seen, residual, embedded, heads, partials, ring, bytes }
     }
 }
+
+/// Words of a block's part of a head's attention: the elements, two to a word, the largest score and the sum of weights.
+pub const PART_WORDS: u32 = HEAD / 2 + 2;
 
 /// Floats of a warp's result of attention for a head: the elements, the largest score, the sum of weights, padding.
 pub const PARTIAL_STRIDE: u32 = HEAD + 4;
