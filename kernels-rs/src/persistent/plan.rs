@@ -116,8 +116,8 @@ pub struct Plan {
     pub slot_bytes: u32,
     /// Slots that a block has asked for and not received, at most: what is more queues before its exchanges.
     pub in_flight: u32,
-    /// Positions that a block looks at before another one of the group is worth the exchange.
-    pub shortest_split: u32,
+    /// Positions up to which every block looks at all of them itself, which costs less than an exchange.
+    pub alone: u32,
 }
 
 /// What a warp does in a phase: rows, in sets of which a tile has a part of each row.
@@ -466,11 +466,18 @@ impl Plan {
         Job { segment: Segment::of(rows, blocks), first: block * WARPS * rows, limit }
     }
 
-    /// Blocks of a group that share the attention of the token at `position`.
+    /// Blocks of a group that share the attention of the token at `position`: all that have a slot, if any share it, as one
+    /// exchange takes as long for many as for two.
     #[inline(always)]
     pub const fn splits(&self, position: u32) -> u32 {
-        let splits = (position + 1).div_ceil(self.shortest_split);
-        if splits < self.blocks { splits } else { self.blocks }
+        let slots = position / SLOT_POSITIONS + 1;
+        if position < self.alone {
+            1
+        } else if slots < self.blocks {
+            slots
+        } else {
+            self.blocks
+        }
     }
 
     /// Query heads that attention looks at together.
