@@ -36,6 +36,40 @@ fn pack(pair: [f32; 2]) -> u32 {
     u32::from(low.to_bits()) | u32::from(high.to_bits()) << 16
 }
 
+/// Where a position's key and its value begin.
+#[derive(Clone, Copy)]
+struct Place {
+    key: shared::Slice<U32x4>,
+    value: shared::Slice<U32x4>,
+}
+
+impl Place {
+    /// The place of a slot's row.
+    ///
+    /// # Safety
+    /// The slot must have positions, and be as long as it may get.
+    #[inline(always)]
+    unsafe fn of_slot(slot: shared::Slice<u8>, row: u32) -> Self {
+        let row = (row * ROW_BYTES) as usize;
+        // SAFETY: as the caller promises; rows are aligned to 256 bytes.
+        unsafe {
+            let value = (SLOT_POSITIONS * ROW_BYTES) as usize + row;
+            Self { key: slot.from(row).cast(), value: slot.from(value).cast() }
+        }
+    }
+
+    /// The place of the new position, where [`prepare`] put it.
+    #[inline(always)]
+    unsafe fn new(b: &Block<'_>) -> Self {
+        // SAFETY: as the plan says.
+        unsafe {
+            let heads = b.at::<U32x4>(b.shared.heads, b.plan.head_words() / 4);
+            let row = |head: u32| heads.from((head * HEAD / 4) as usize);
+            Self { key: row(b.plan.heads), value: row(b.plan.heads + 1) }
+        }
+    }
+}
+
 /// A lane's elements of a key and a value: 8 in each half.
 #[derive(Clone, Copy)]
 struct Rows {
@@ -44,36 +78,26 @@ struct Rows {
 }
 
 impl Rows {
-    const ZERO: Self = Self { keys: [U32x4([0; 4]); 2], values: [U32x4([0; 4]); 2] };
-
-    /// This lane's part of a slot.
+    /// Those of a position.
     ///
     /// # Safety
-    /// The slot must have the key and the value of the lane's position.
+    /// The place must have them.
     #[inline(always)]
-    unsafe fn load(slot: shared::Slice<u8>, warp: u32, lane: u32) -> Self {
-        let row = (warp * UNIT + lane / 8) * ROW_BYTES;
+    unsafe fn load(Place { key, value }: Place, lane: u32) -> Self {
+        let i = (lane % 8) as usize;
         // SAFETY: as the caller promises.
-        unsafe {
-            let pieces = slot.from(row as usize).cast::<U32x4>();
-            let values = slot.from((SLOT_POSITIONS * ROW_BYTES + row) as usize).cast::<U32x4>();
-            let i = (lane % 8) as usize;
-            Self { keys: [pieces.get(i), pieces.get(8 + i)], values: [values.get(i), values.get(8 + i)] }
-        }
+        unsafe { Self { keys: [key.get(i), key.get(8 + i)], values: [value.get(i), value.get(8 + i)] } }
     }
 
-    /// Takes the next slot; zeros where this lane's position is not `there`.
+    /// Takes the next slot, of which all positions are there.
     ///
     /// # Safety
-    /// All lanes must call it; the next slot must have the keys and values that are there.
+    /// All lanes must call it; the ring must have such a slot next.
     #[inline(always)]
-    unsafe fn take(b: &mut Block<'_>, there: bool) -> Self {
+    unsafe fn take(b: &mut Block<'_>, row: u32) -> Self {
         let (ring, warp, lane) = (b.ring, b.warp, b.lane);
         // SAFETY: as the caller promises.
-        unsafe {
-            let load = |slot| if there { Self::load(slot, warp, lane) } else { Self::ZERO };
-            b.tiles.take(ring, warp, lane, 0, load)
-        }
+        unsafe { b.tiles.take(ring, warp, lane, 0, |slot| Self::load(Place::of_slot(slot, row), lane)) }
     }
 }
 
@@ -305,8 +329,7 @@ fn accumulate<const H: usize, const U: usize>(
 /// All lanes must call it; the ring must have the block's slots next.
 #[inline(always)]
 unsafe fn look<const H: usize>(b: &mut Block<'_>, head: u32, split: u32, splits: u32) {
-    let plan = b.plan;
-    let (slot_row, sub) = (b.warp * UNIT + b.lane / 8, (b.lane % 8) as usize);
+    let row = b.warp * UNIT + b.lane / 8;
     let mut running = [Running::NONE; H];
     // SAFETY: as the plan says.
     unsafe {
@@ -315,24 +338,22 @@ unsafe fn look<const H: usize>(b: &mut Block<'_>, head: u32, split: u32, splits:
         // Two slots at a time, as long as they are full: a warp alone does not hide the latency of one's steps. More than
         // two heads do.
         while H <= 2 && slot + stride + SLOT_POSITIONS <= b.position {
-            let rows = [Rows::take(b, true), Rows::take(b, true)];
+            let rows = [Rows::take(b, row), Rows::take(b, row)];
             slot += 2 * stride;
             let scores = queries.scores(&rows);
             accumulate(&mut running, scores, &rows);
         }
         while slot <= b.position {
-            let p = slot + slot_row;
-            // Nobody looks at what is behind the last position.
-            let mut rows = if slot < b.position { Rows::take(b, p < b.position) } else { Rows::ZERO };
-            slot += stride;
-            // The new position has not come through the ring.
-            if p == b.position {
-                let places = b.at::<U32x4>(b.shared.heads, plan.head_words() / 4);
-                let (key, value) = ((plan.heads * HEAD / 4) as usize, ((plan.heads + 1) * HEAD / 4) as usize);
-                rows.keys = [places.get(key + sub), places.get(key + 8 + sub)];
-                rows.values = [places.get(value + sub), places.get(value + 8 + sub)];
+            let p = slot + row;
+            // The new position has not come through the ring, and what is behind it counts nothing.
+            let mut place = Place::new(b);
+            if slot < b.position {
+                let (ring, warp, lane) = (b.ring, b.warp, b.lane);
+                let slot = b.tiles.take(ring, warp, lane, 0, |slot| slot);
+                place = if p < b.position { Place::of_slot(slot, row) } else { place };
             }
-            let rows = [rows];
+            slot += stride;
+            let rows = [Rows::load(place, b.lane)];
             let mut scores = queries.scores(&rows);
             for [score] in &mut scores {
                 *score = if p <= b.position { *score } else { f32::NEG_INFINITY };
@@ -344,6 +365,7 @@ unsafe fn look<const H: usize>(b: &mut Block<'_>, head: u32, split: u32, splits:
             let merged = merge_slots(running[h], b.lane);
             let base = (b.warp as usize * H + h) * (PARTIAL_STRIDE / 4) as usize;
             // Half a head, a lane's eight, and of those four: as `merge_slots` left them.
+            let sub = (b.lane % 8) as usize;
             let (half, quarter) = ((b.lane / 16) as usize, (b.lane / 8 % 2) as usize);
             results.set(base + 16 * half + 2 * sub + quarter, F32x4(merged.value));
             if b.lane == 0 {
