@@ -85,17 +85,18 @@ fn logits_are_those_of_the_reference() {
 fn a_long_context_is_that_of_the_reference() {
     for heads in [2, 4] {
         let tiny =
-            Tiny { head_dim: 128, heads: 2 * heads, kv_heads: 2, layers: 1, context: 256, ..Tiny::new(Q4K) };
+            Tiny { head_dim: 128, heads: 2 * heads, kv_heads: 2, layers: 1, context: 320, ..Tiny::new(Q4K) };
         let (_dir, file) = tiny.file(94);
         let model = Model::from_gguf(&file).unwrap();
-        let tokens = tokens(&tiny, 150);
+        let tokens = tokens(&tiny, 300);
         let expected = reference::forward(&model, &tokens, reference::HALF);
-        // Four blocks a group on the simulator: the first shares begin at 64 positions, a second slot at 128.
+        // Four blocks a group on the simulator: each looks at two slots and at four, then they share five and ten, of which
+        // two are full or one is not.
         let multiprocessors = 9;
         let simulated = Device::simulated(SimConfig { multiprocessors, ..SimConfig::default() });
         let mut decoder = load(if machine::is_gpu() { machine::device() } else { simulated }, &file);
         let mut fed = 0;
-        for until in [33, 65, 150] {
+        for until in [33, 65, 128, 150, 300] {
             decoder.feed(&tokens[fed..until]).unwrap();
             fed = until;
             let rms = off_by(&decoder.logits().unwrap(), &expected[until - 1]);

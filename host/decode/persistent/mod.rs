@@ -4,7 +4,8 @@ mod pack;
 
 use cuda_std::launch::LaunchConfig;
 use psionic_kernels::persistent::plan::{
-    self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, PAIR, Phase, Plan, Stream, WARPS,
+    self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, PAIR, Phase, Plan, ROW_BYTES, SLOT_POSITIONS, Stream,
+    WARPS,
 };
 use psionic_kernels::persistent::residual;
 use psionic_kernels::persistent::tile::BLOCK;
@@ -27,8 +28,8 @@ const NEEDED_PTX: u32 = 90;
 /// Slots that a block has asked for and not received: about as many bytes as the memory delivers in its latency.
 const IN_FLIGHT: u32 = 2;
 
-/// Positions below which another block of a group is not worth its share of the exchange.
-const SHORTEST_SPLIT: u32 = 64;
+/// Positions up to which the exchange of a group's parts of attention takes longer than to look at all of them: four slots.
+const ALONE: u32 = 4 * SLOT_POSITIONS;
 
 /// The last epoch: an epoch has two tags, of 32 bits.
 const LAST_EPOCH: u32 = u32::MAX / 2;
@@ -106,9 +107,11 @@ pub fn plan(
         context: context as u32,
         eps: config.rms_eps,
         slots: 0,
-        slot_bytes: PAIR * WARPS * streams(model).map(|matrices| matrices.largest_tile()).max().unwrap_or(0),
+        slot_bytes: streams(model)
+            .map(|matrices| PAIR * WARPS * matrices.largest_tile())
+            .fold(2 * SLOT_POSITIONS * ROW_BYTES, u32::max),
         in_flight: IN_FLIGHT,
-        shortest_split: SHORTEST_SPLIT,
+        alone: ALONE,
     };
     // More blocks than shorten the work of the one with the most only wait for each other.
     let tiles = |plan: &Plan| {

@@ -1,31 +1,73 @@
 //! Attention of a group: its queries and key normalised and turned, its cache read by all its blocks, the parts merged.
 //!
-//! The positions are dealt to the blocks in units of four, and to the warps of a block: eight lanes take a position, 16
-//! elements each. A lane keeps a running softmax of its positions; they are merged in the warp, in the block and over the
-//! blocks, always in the same order. While the context is short every block does all of it itself, which costs less
-//! than an exchange.
+//! The keys and values of earlier positions come through the ring, as the weights do: 32 positions in a slot, four for each
+//! warp, and eight lanes take a position, 16 elements each. The blocks of the group take slots in turns. A lane keeps a
+//! running softmax of its positions; they are merged in the warp, in the block and over the blocks, always in the same
+//! order. While the context is short every block does all of it itself, which costs less than an exchange.
 
 use cuda_std::prelude::*;
 
 use super::block::{Block, sync};
 use super::exchange::{Exchange, Tagged};
-use super::plan::{CONSUMERS, HEAD, HEADS_TOGETHER, PARTIAL_STRIDE, UNIT, WARPS, fixed};
+use super::plan::{
+    CONSUMERS, HEAD, PART_WORDS, PARTIAL_STRIDE, ROW_BYTES, SLOT_POSITIONS, UNIT, WARPS, fixed,
+};
 use crate::activation::Vector;
 
 /// Below every score, and far enough from the end of the range to subtract from.
 const LOWEST: f32 = -1e30;
 
-/// Blocks whose parts a thread waits for together.
+/// Blocks whose parts a lane waits for together, of four lanes that take turns.
 const RANKS: usize = 4;
 
 /// Elements of a head that a lane has.
 const PER_LANE: usize = 16;
 
-/// The cache of a layer and a KV head.
+/// The larger one; the first if one is no number.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
+/// Two floats as the halves of a word.
+#[inline(always)]
+fn pack(pair: [f32; 2]) -> u32 {
+    let [low, high] = pair.map(half::f32_to_f16);
+    u32::from(low.to_bits()) | u32::from(high.to_bits()) << 16
+}
+
+/// Where a position's key and its value begin.
 #[derive(Clone, Copy)]
-struct Cache {
-    keys: *mut f16,
-    values: *mut f16,
+struct Place {
+    key: shared::Slice<U32x4>,
+    value: shared::Slice<U32x4>,
+}
+
+impl Place {
+    /// The place of a slot's row.
+    ///
+    /// # Safety
+    /// The slot must have positions, and be as long as it may get.
+    #[inline(always)]
+    unsafe fn of_slot(slot: shared::Slice<u8>, row: u32) -> Self {
+        let row = (row * ROW_BYTES) as usize;
+        // SAFETY: as the caller promises; rows are aligned to 256 bytes.
+        unsafe {
+            let value = (SLOT_POSITIONS * ROW_BYTES) as usize + row;
+            Self { key: slot.from(row).cast(), value: slot.from(value).cast() }
+        }
+    }
+
+    /// The place of the new position, where [`prepare`] put it.
+    #[inline(always)]
+    unsafe fn new(b: &Block<'_>) -> Self {
+        // SAFETY: as the plan says.
+        unsafe {
+            let heads = b.at::<U32x4>(b.shared.heads, b.plan.head_words() / 4);
+            let row = |head: u32| heads.from((head * HEAD / 4) as usize);
+            Self { key: row(b.plan.heads), value: row(b.plan.heads + 1) }
+        }
+    }
 }
 
 /// A lane's elements of a key and a value: 8 in each half.
@@ -35,23 +77,27 @@ struct Rows {
     values: [U32x4; 2],
 }
 
-impl Cache {
-    /// This lane's part of the positions of a unit, of which the new one and those beyond are some other.
+impl Rows {
+    /// Those of a position.
     ///
     /// # Safety
-    /// The cache must have the positions before the new one.
+    /// The place must have them.
     #[inline(always)]
-    unsafe fn rows(self, b: &Block<'_>, unit: u32) -> Rows {
-        let p = (unit * UNIT + b.lane / 8).min(b.position.max(1) - 1);
-        // SAFETY: as the caller promises; rows are aligned to 256 bytes. Others wrote them, in earlier tokens.
-        let half = |row: *const f16, half: u32| unsafe {
-            let i = p * HEAD + half * (HEAD / 2) + 8 * (b.lane % 8);
-            global::load(row.add(i as usize).cast::<U32x4>(), L2)
-        };
-        Rows {
-            keys: [half(self.keys, 0), half(self.keys, 1)],
-            values: [half(self.values, 0), half(self.values, 1)],
-        }
+    unsafe fn load(Place { key, value }: Place, lane: u32) -> Self {
+        let i = (lane % 8) as usize;
+        // SAFETY: as the caller promises.
+        unsafe { Self { keys: [key.get(i), key.get(8 + i)], values: [value.get(i), value.get(8 + i)] } }
+    }
+
+    /// Takes the next slot, of which all positions are there.
+    ///
+    /// # Safety
+    /// All lanes must call it; the ring must have such a slot next.
+    #[inline(always)]
+    unsafe fn take(b: &mut Block<'_>, row: u32) -> Self {
+        let (ring, warp, lane) = (b.ring, b.warp, b.lane);
+        // SAFETY: as the caller promises.
+        unsafe { b.tiles.take(ring, warp, lane, 0, |slot| Self::load(Place::of_slot(slot, row), lane)) }
     }
 }
 
@@ -61,31 +107,38 @@ impl Cache {
 /// All threads of all blocks that multiply must call it.
 #[inline(always)]
 pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
+    // SAFETY: as the plan says.
+    unsafe {
+        prepare(b, layer);
+        sync();
+        if b.plan.together() == 4 {
+            attend_together::<4>(b);
+        } else {
+            attend_together::<2>(b);
+        }
+    }
+}
+
+/// The same, `H` heads at a time.
+#[inline(always)]
+unsafe fn attend_together<const H: usize>(b: &mut Block<'_>) {
     let plan = b.plan;
     let splits = b.splits;
-    // A block of its own, or everybody alike.
-    let split = if splits == 1 { 0 } else { b.rank };
     // SAFETY: as the plan says, for the whole body.
     unsafe {
-        let first = (layer * plan.groups + b.group) as usize * (plan.context * HEAD) as usize;
-        let cache = Cache { keys: b.weights.keys.add(first), values: b.weights.values.add(first) };
-        // Positions of earlier tokens, on their way while the queries are.
-        let mut rows = cache.rows(b, split + splits * b.warp);
-        prepare(b, cache);
-        sync();
         let vector = b.next_vector(plan.heads * HEAD);
+        // A block of its own, or everybody alike.
+        let split = if splits == 1 { 0 } else { b.rank };
         let mut head = 0;
-        while head < plan.heads {
-            // A block without positions looks too: nobody takes what it finds.
-            look(b, cache, head, split, splits, rows);
+        while head < plan.heads && split < splits {
+            look::<H>(b, head, split, splits);
             sync();
-            merge_warps(b, head, splits, vector);
+            merge_warps::<H>(b, head, splits, vector);
+            head += H as u32;
             // The next heads' results go where these were.
-            if head + HEADS_TOGETHER < plan.heads {
-                rows = cache.rows(b, split + splits * b.warp);
+            if head < plan.heads {
                 sync();
             }
-            head += HEADS_TOGETHER;
         }
         if splits > 1 {
             merge_blocks(b, splits, vector);
@@ -97,7 +150,7 @@ pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
 /// Takes the group's queries, key and value; normalises and turns queries and key; appends key and value to the cache.
 /// A warp takes a head.
 #[inline(always)]
-unsafe fn prepare(b: &Block<'_>, cache: Cache) {
+unsafe fn prepare(b: &Block<'_>, layer: u32) {
     let plan = b.plan;
     // SAFETY: as the plan says; a warp uses elements of its own.
     unsafe {
@@ -130,14 +183,11 @@ unsafe fn prepare(b: &Block<'_>, cache: Cache) {
             }
             if h >= plan.heads {
                 // As the cache holds them, here too: half as long as the queries.
-                let pair = |p: [f32; 2]| {
-                    let [a, b] = p.map(half::f32_to_f16);
-                    u32::from(a.to_bits()) | u32::from(b.to_bits()) << 16
-                };
-                let (low, high) = (pair(low), pair(high));
+                let (low, high) = (pack(low), pack(high));
                 if b.rank == 0 {
-                    let to = if is_key { cache.keys } else { cache.values };
-                    let to = to.add((b.position * HEAD) as usize + i).cast::<u32>();
+                    let to = if is_key { b.weights.keys } else { b.weights.values };
+                    let row = (layer * plan.groups + b.group) as usize * plan.context as usize;
+                    let to = to.add((row + b.position as usize) * HEAD as usize + i).cast::<u32>();
                     global::store(to, low);
                     global::store(to.add(half / 2), high);
                 }
@@ -161,68 +211,161 @@ struct Running {
     value: [f32; PER_LANE],
 }
 
-/// This warp's positions, for heads `head` and the next of the group; the result goes to shared memory.
-///
-/// # Safety
-/// All lanes must call it.
-#[inline(always)]
-unsafe fn look(b: &Block<'_>, cache: Cache, head: u32, split: u32, splits: u32, rows: Rows) {
-    const TOGETHER: usize = HEADS_TOGETHER as usize;
-    let plan = b.plan;
-    let (slot, sub) = (b.lane / 8, (b.lane % 8) as usize);
-    let mut running = [Running { max: LOWEST, sum: 0.0, value: [0.0; PER_LANE] }; TOGETHER];
-    // SAFETY: as the plan says.
-    unsafe {
-        let heads = b.at::<F32x4>(b.shared.heads, plan.head_words() / 4);
-        let head_of = |h: usize| ((head + h as u32).min(plan.heads - 1) * HEAD / 4) as usize;
-        let (mut unit, mut next) = (split + splits * b.warp, rows);
-        // A warp without positions looks once too, in vain.
-        loop {
-            let p = unit * UNIT + slot;
-            unit += splits * WARPS;
-            let Rows { mut keys, mut values } = next;
-            next = cache.rows(b, unit);
-            if p == b.position {
-                let rows = heads.cast::<U32x4>();
-                let (key, value) = ((plan.heads * HEAD / 4) as usize, ((plan.heads + 1) * HEAD / 4) as usize);
-                keys = [rows.get(key + sub), rows.get(key + 8 + sub)];
-                values = [rows.get(value + sub), rows.get(value + 8 + sub)];
-            }
-            for h in 0..TOGETHER {
-                let r = &mut running[h];
-                let mut dot = 0.0f32;
-                for q in 0..4 {
-                    let F32x4(x) = heads.get(head_of(h) + 16 * (q / 2) + 2 * sub + q % 2);
-                    for e in 0..2 {
-                        let k = half::f16x2_to_f32(keys[q / 2].0[2 * (q % 2) + e]);
-                        dot = x[2 * e].mul_add(k[0], dot);
-                        dot = x[2 * e + 1].mul_add(k[1], dot);
+impl Running {
+    const NONE: Self = Self { max: LOWEST, sum: 0.0, value: [0.0; PER_LANE] };
+}
+
+/// This lane's part of `H` heads' queries. Only of so few that there are registers to keep them in.
+struct Queries<const H: usize> {
+    heads: shared::Slice<F32x4>,
+    first: usize,
+    kept: [[F32x4; PER_LANE / 4]; H],
+}
+
+impl<const H: usize> Queries<H> {
+    const KEPT: bool = H <= 2;
+
+    /// Those of the heads from `head` on.
+    ///
+    /// # Safety
+    /// The queries must be complete.
+    #[inline(always)]
+    unsafe fn new(b: &Block<'_>, head: u32) -> Self {
+        // SAFETY: as the plan says.
+        unsafe {
+            let heads = b.at::<F32x4>(b.shared.heads, b.plan.head_words() / 4);
+            let first = (head * HEAD / 4 + 2 * (b.lane % 8)) as usize;
+            let mut this = Self { heads, first, kept: [[F32x4([0.0; 4]); PER_LANE / 4]; H] };
+            if Self::KEPT {
+                for h in 0..H {
+                    for q in 0..PER_LANE / 4 {
+                        this.kept[h][q] = this.load(h, q);
                     }
                 }
-                dot += warp::shuffle_xor_f32(warp::ALL, dot, 1);
-                dot += warp::shuffle_xor_f32(warp::ALL, dot, 2);
-                dot += warp::shuffle_xor_f32(warp::ALL, dot, 4);
-                let score = if p <= b.position { dot } else { f32::NEG_INFINITY };
-                let max = if score > r.max { score } else { r.max };
-                let shrink = float::fast_exp2(r.max - max);
-                let weight = float::fast_exp2(score - max);
-                r.max = max;
-                r.sum = r.sum.mul_add(shrink, weight);
-                for e in 0..PER_LANE / 2 {
-                    let v = half::f16x2_to_f32(values[e / 4].0[e % 4]);
-                    r.value[2 * e] = weight.mul_add(v[0], r.value[2 * e] * shrink);
-                    r.value[2 * e + 1] = weight.mul_add(v[1], r.value[2 * e + 1] * shrink);
+            }
+            this
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load(&self, h: usize, q: usize) -> F32x4 {
+        // SAFETY: as for `new`.
+        unsafe { self.heads.get(self.first + h * HEAD as usize / 4 + 16 * (q / 2) + q % 2) }
+    }
+
+    /// The scores of the positions of `U` units: the lanes of a position all get its score.
+    ///
+    /// # Safety
+    /// All lanes must call it.
+    #[inline(always)]
+    unsafe fn scores<const U: usize>(&self, rows: &[Rows; U]) -> [[f32; U]; H] {
+        let mut scores = [[0.0f32; U]; H];
+        for q in 0..PER_LANE / 4 {
+            for h in 0..H {
+                // SAFETY: as for `new`.
+                let F32x4(x) = if Self::KEPT { self.kept[h][q] } else { unsafe { self.load(h, q) } };
+                for u in 0..U {
+                    for e in 0..2 {
+                        let k = half::f16x2_to_f32(rows[u].keys[q / 2].0[2 * (q % 2) + e]);
+                        scores[h][u] = x[2 * e].mul_add(k[0], scores[h][u]);
+                        scores[h][u] = x[2 * e + 1].mul_add(k[1], scores[h][u]);
+                    }
                 }
             }
-            if unit * UNIT > b.position {
-                break;
+        }
+        for bit in 0..3 {
+            for h in 0..H {
+                for u in 0..U {
+                    scores[h][u] += warp::shuffle_xor_f32(warp::ALL, scores[h][u], 1 << bit);
+                }
             }
         }
-        let results = b.at::<F32x4>(b.shared.partials, WARPS * HEADS_TOGETHER * PARTIAL_STRIDE / 4);
-        for h in 0..TOGETHER {
+        scores
+    }
+}
+
+/// Takes the lane's positions of `U` units into the heads' softmax: what does not depend on each other side by side.
+#[inline(always)]
+fn accumulate<const H: usize, const U: usize>(
+    running: &mut [Running; H],
+    scores: [[f32; U]; H],
+    rows: &[Rows; U],
+) {
+    let (mut shrinks, mut weights) = ([0.0f32; H], [[0.0f32; U]; H]);
+    for h in 0..H {
+        let r = &mut running[h];
+        let mut max = r.max;
+        for u in 0..U {
+            max = larger(max, scores[h][u]);
+        }
+        shrinks[h] = float::fast_exp2(r.max - max);
+        r.max = max;
+        r.sum *= shrinks[h];
+        for u in 0..U {
+            weights[h][u] = float::fast_exp2(scores[h][u] - max);
+            r.sum += weights[h][u];
+        }
+    }
+    // Nested: loops so short are unrolled before arrays become registers.
+    for q in 0..2 {
+        for w in 0..PER_LANE / 4 {
+            let v: [[f32; 2]; U] = core::array::from_fn(|u| half::f16x2_to_f32(rows[u].values[q].0[w]));
+            for h in 0..H {
+                for e in 0..2 {
+                    let value = &mut running[h].value[8 * q + 2 * w + e];
+                    *value *= shrinks[h];
+                    for u in 0..U {
+                        *value = weights[h][u].mul_add(v[u][e], *value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// This warp's positions, for `H` heads of the group from `head` on; the result goes to shared memory.
+///
+/// # Safety
+/// All lanes must call it; the ring must have the block's slots next.
+#[inline(always)]
+unsafe fn look<const H: usize>(b: &mut Block<'_>, head: u32, split: u32, splits: u32) {
+    let row = b.warp * UNIT + b.lane / 8;
+    let mut running = [Running::NONE; H];
+    // SAFETY: as the plan says.
+    unsafe {
+        let queries = Queries::<H>::new(b, head);
+        let (mut slot, stride) = (split * SLOT_POSITIONS, splits * SLOT_POSITIONS);
+        // Two slots at a time, as long as they are full: a warp alone does not hide the latency of one's steps. More than
+        // two heads do.
+        while H <= 2 && slot + stride + SLOT_POSITIONS <= b.position {
+            let rows = [Rows::take(b, row), Rows::take(b, row)];
+            slot += 2 * stride;
+            let scores = queries.scores(&rows);
+            accumulate(&mut running, scores, &rows);
+        }
+        while slot <= b.position {
+            let p = slot + row;
+            // The new position has not come through the ring, and what is behind it counts nothing.
+            let mut place = Place::new(b);
+            if slot < b.position {
+                let (ring, warp, lane) = (b.ring, b.warp, b.lane);
+                let slot = b.tiles.take(ring, warp, lane, 0, |slot| slot);
+                place = if p < b.position { Place::of_slot(slot, row) } else { place };
+            }
+            slot += stride;
+            let rows = [Rows::load(place, b.lane)];
+            let mut scores = queries.scores(&rows);
+            for [score] in &mut scores {
+                *score = if p <= b.position { *score } else { f32::NEG_INFINITY };
+            }
+            accumulate(&mut running, scores, &rows);
+        }
+        let results = b.at::<F32x4>(b.shared.partials, WARPS * H as u32 * PARTIAL_STRIDE / 4);
+        for h in 0..H {
             let merged = merge_slots(running[h], b.lane);
-            let base = ((b.warp * HEADS_TOGETHER) as usize + h) * (PARTIAL_STRIDE / 4) as usize;
+            let base = (b.warp as usize * H + h) * (PARTIAL_STRIDE / 4) as usize;
             // Half a head, a lane's eight, and of those four: as `merge_slots` left them.
+            let sub = (b.lane % 8) as usize;
             let (half, quarter) = ((b.lane / 16) as usize, (b.lane / 8 % 2) as usize);
             results.set(base + 16 * half + 2 * sub + quarter, F32x4(merged.value));
             if b.lane == 0 {
@@ -242,7 +385,6 @@ struct Merged {
 /// Merges the four positions that a warp looks at together: each step halves the elements that a lane keeps.
 #[inline(always)]
 fn merge_slots(r: Running, lane: u32) -> Merged {
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
     let max = larger(r.max, warp::shuffle_xor_f32(warp::ALL, r.max, 8));
     let max = larger(max, warp::shuffle_xor_f32(warp::ALL, max, 16));
     let weight = float::fast_exp2(r.max - max);
@@ -264,45 +406,46 @@ fn merge_slots(r: Running, lane: u32) -> Merged {
     Merged { max, sum, value }
 }
 
-/// Merges the warps' results of heads `head` and the next: into the result of attention if the block has all positions,
+/// Merges the warps' results of `H` heads from `head` on: into the result of attention if the block has all positions,
 /// otherwise to the group.
 #[inline(always)]
-unsafe fn merge_warps(b: &Block<'_>, head: u32, splits: u32, vector: Vector) {
-    let (h, element) = (b.thread / HEAD, b.thread % HEAD);
-    if h >= HEADS_TOGETHER || head + h >= b.plan.heads || (splits > 1 && b.rank >= splits) {
-        return;
-    }
+unsafe fn merge_warps<const H: usize>(b: &Block<'_>, head: u32, splits: u32, vector: Vector) {
     // SAFETY: as the plan says; the results are complete.
     unsafe {
-        let results = b.floats(b.shared.partials, WARPS * HEADS_TOGETHER * PARTIAL_STRIDE);
-        let of = |warp: u32, i: u32| results.get(((warp * HEADS_TOGETHER + h) * PARTIAL_STRIDE + i) as usize);
-        let mut max = LOWEST;
-        for warp in 0..WARPS {
-            let m = of(warp, HEAD);
-            max = if m > max { m } else { max };
-        }
-        let (mut sum, mut value) = (0.0f32, 0.0f32);
-        for warp in 0..WARPS {
-            let weight = float::fast_exp2(of(warp, HEAD) - max);
-            sum = weight.mul_add(of(warp, HEAD + 1), sum);
-            value = weight.mul_add(of(warp, element), value);
-        }
-        let head = head + h;
-        if splits == 1 {
-            // Whole warps: 32 elements each.
-            vector.set_group(
-                ((head * HEAD + element) / 32) as usize,
-                b.lane,
-                value * float::fast_reciprocal(sum),
-            );
-            return;
-        }
-        let words = partial(b, b.rank);
-        let first = head * (HEAD + 2);
-        words.set((first + element) as usize, value.to_bits());
-        if element == 0 {
-            words.set((first + HEAD) as usize, max.to_bits());
-            words.set((first + HEAD + 1) as usize, sum.to_bits());
+        let results = b.at::<f32>(b.shared.partials, WARPS * H as u32 * PARTIAL_STRIDE);
+        let (mut h, element) = (b.thread / HEAD, b.thread % HEAD);
+        // Whole warps have a head.
+        while h < H as u32 {
+            let mut ends = [[0.0f32; 2]; WARPS as usize];
+            let (mut max, mut sum, mut value) = (LOWEST, 0.0f32, 0.0f32);
+            for warp in 0..WARPS as usize {
+                let first = (warp * H + h as usize) * PARTIAL_STRIDE as usize;
+                F32x2(ends[warp]) = results.cast::<F32x2>().get((first + HEAD as usize) / 2);
+                max = larger(max, ends[warp][0]);
+            }
+            for warp in 0..WARPS as usize {
+                let first = (warp * H + h as usize) * PARTIAL_STRIDE as usize;
+                let weight = float::fast_exp2(ends[warp][0] - max);
+                sum = weight.mul_add(ends[warp][1], sum);
+                value = weight.mul_add(results.get(first + element as usize), value);
+            }
+            let value = value * float::fast_reciprocal(sum);
+            let row = head + h;
+            if splits == 1 {
+                vector.set_group(((row * HEAD + element) / 32) as usize, b.lane, value);
+            } else {
+                let next = warp::shuffle_xor_f32(warp::ALL, value, 1);
+                let words = partial(b, b.rank);
+                let first = row * PART_WORDS;
+                if element.is_multiple_of(2) {
+                    words.set((first + element / 2) as usize, pack([value, next]));
+                }
+                if element < 2 {
+                    let end = if element == 0 { max } else { sum };
+                    words.set((first + HEAD / 2 + element) as usize, end.to_bits());
+                }
+            }
+            h += CONSUMERS / HEAD;
         }
     }
 }
@@ -316,40 +459,64 @@ unsafe fn partial(b: &Block<'_>, rank: u32) -> Tagged {
     Tagged::new(words, b.epoch, Exchange::Attention, b.watchdog)
 }
 
-/// Merges the blocks' parts, an element a thread.
+/// Merges the blocks' parts, an element a thread: four lanes take turns with the blocks, each for the elements of all four.
 #[inline(always)]
 unsafe fn merge_blocks(b: &Block<'_>, splits: u32, vector: Vector) {
+    const TURNS: u32 = 4;
     let plan = b.plan;
     // SAFETY: as the plan says.
     unsafe {
         let words = partial(b, 0);
         let mut i = b.thread;
         while i < plan.heads * HEAD {
-            let first = i / HEAD * (HEAD + 2);
-            let (mut max, mut sum, mut value) = (LOWEST, 0.0f32, 0.0f32);
-            let mut rank = 0;
-            while rank < splits {
-                // Some at a time, the last one again where there are fewer.
+            let first = i / HEAD * PART_WORDS;
+            let (mut max, mut sum, mut value) = (LOWEST, 0.0f32, [0.0f32; TURNS as usize]);
+            let mut round = 0;
+            while round < splits {
+                let rank = |r: usize| round + b.lane % TURNS + TURNS * r as u32;
+                // The last one again where there are fewer.
                 let mut places = [0; 2 * RANKS];
                 for r in 0..RANKS {
-                    let part = (rank + r as u32).min(splits - 1) * plan.partial_words() + first;
-                    places[2 * r] = (part + HEAD) as usize;
-                    places[2 * r + 1] = (part + i % HEAD / 2 * 2) as usize;
+                    let part = rank(r).min(splits - 1) * plan.partial_words() + first;
+                    places[2 * r] = (part + HEAD / 2) as usize;
+                    places[2 * r + 1] = (part + i % HEAD / 4 * 2) as usize;
                 }
                 let parts = words.pairs(places);
+                let mut ends = [[0.0f32; 2]; RANKS];
+                let before = max;
                 for r in 0..RANKS {
                     let [m, s] = parts[2 * r].map(f32::from_bits);
-                    let [even, odd] = parts[2 * r + 1].map(f32::from_bits);
-                    let v = if i.is_multiple_of(2) { even } else { odd };
-                    let m = if rank + (r as u32) < splits { m } else { f32::NEG_INFINITY };
-                    let larger = if m > max { m } else { max };
-                    let (shrink, weight) = (float::fast_exp2(max - larger), float::fast_exp2(m - larger));
-                    max = larger;
-                    sum = sum.mul_add(shrink, s * weight);
-                    value = value.mul_add(shrink, v * weight);
+                    ends[r] = [if rank(r) < splits { m } else { f32::NEG_INFINITY }, s];
+                    max = larger(max, ends[r][0]);
                 }
-                rank += RANKS as u32;
+                let shrink = float::fast_exp2(before - max);
+                sum *= shrink;
+                value = value.map(|v| v * shrink);
+                for r in 0..RANKS {
+                    let [m, s] = ends[r];
+                    let weight = float::fast_exp2(m - max) * s;
+                    sum += weight;
+                    let [[v0, v1], [v2, v3]] = parts[2 * r + 1].map(half::f16x2_to_f32);
+                    let v = [v0, v1, v2, v3];
+                    for e in 0..TURNS as usize {
+                        value[e] = weight.mul_add(v[e], value[e]);
+                    }
+                }
+                round += TURNS * RANKS as u32;
             }
+            let mut most = larger(max, warp::shuffle_xor_f32(warp::ALL, max, 1));
+            most = larger(most, warp::shuffle_xor_f32(warp::ALL, most, 2));
+            let weight = float::fast_exp2(max - most);
+            sum *= weight;
+            sum += warp::shuffle_xor_f32(warp::ALL, sum, 1);
+            sum += warp::shuffle_xor_f32(warp::ALL, sum, 2);
+            // Each step halves the elements that a lane keeps.
+            let [v0, v1, v2, v3] = value.map(|v| v * weight);
+            let half = |low: f32, high: f32, bit: u32| {
+                let (keep, give) = if b.lane & bit == 0 { (low, high) } else { (high, low) };
+                keep + warp::shuffle_xor_f32(warp::ALL, give, bit)
+            };
+            let value = half(half(v0, v2, 2), half(v1, v3, 2), 1);
             // Whole warps: 32 elements each.
             vector.set_group((i / 32) as usize, b.lane, value * float::fast_reciprocal(sum));
             i += CONSUMERS;

@@ -1,5 +1,6 @@
 //! A block's threads at work on a token: its inputs in 8-bit codes, its tiles, and where the results go.
 
+use cuda_std::copy_async::MBarrier;
 use cuda_std::prelude::*;
 
 use super::Weights;
@@ -214,13 +215,6 @@ impl Block<'_> {
         let offset = self.shared.codes + self.turn * self.shared.vector + self.zero;
         // SAFETY: the launch has the plan's shared memory.
         unsafe { Vector::at(offset as usize, cols as usize) }
-    }
-
-    /// A float of the shared memory's fixed part or of one of its arrays.
-    #[inline(always)]
-    pub(super) unsafe fn floats(&self, offset: u32, len: u32) -> shared::Slice<f32> {
-        // SAFETY: the launch has the plan's shared memory, and the arrays lie where the plan says.
-        unsafe { self.at(offset, len) }
     }
 
     /// The residual stream, normalised, as the input of a phase. The norm's common factor is left to the results: codes
@@ -457,7 +451,7 @@ impl Block<'_> {
         let words = Tagged::new(self.exchanges.best, self.epoch, Exchange::Best, self.watchdog);
         // SAFETY: as the plan says.
         unsafe {
-            let values = self.floats(fixed::BEST, WARPS);
+            let values = at::<f32>(fixed::BEST, WARPS);
             let indices = at::<u32>(fixed::BEST + WARPS * 4, WARPS);
             let chosen = at::<u32>(fixed::TOKEN, 1);
             let best = self.best.of_warp();
@@ -479,8 +473,12 @@ impl Block<'_> {
                 }
                 let best = residual::best_of_all(words, self.plan.groups * self.plan.blocks, self.lane);
                 thread::device_fence();
+                // What any lane has seen, the first one knows of.
+                warp::sync_warp(warp::ALL);
                 if self.lane == 0 {
                     chosen.set(0, best);
+                    // From now on the copy engine may read the new keys and values.
+                    MBarrier::at(at(fixed::AGREED, 1), 0).arrive();
                 }
             }
             sync();

@@ -16,6 +16,7 @@ pub mod residual;
 mod ring;
 pub mod tile;
 
+use cuda_std::copy_async::{MBarrier, bulk_fence};
 use cuda_std::prelude::*;
 
 pub use block::Exchanges;
@@ -24,7 +25,7 @@ pub use exchange::{Exchange, MAX_CONTRIBUTIONS, Watchdog};
 use crate::argmax::Best;
 use crate::layout::Matrix;
 use block::{Block, at, work, works};
-use plan::{CONSUMERS, PAIR, Phase, Plan, Shared, Stream, WARPS, fixed};
+use plan::{CONSUMERS, PAIR, Phase, Plan, ROW_BYTES, SLOT_POSITIONS, Shared, Stream, WARPS, fixed};
 use residual::Factors;
 use ring::{Consumer, Producer, Ring};
 
@@ -113,6 +114,7 @@ pub unsafe fn decode(
         let factors = Factors::new();
         if thread == 0 {
             factors.init();
+            MBarrier::at(at(fixed::AGREED, 1), 0).init(1);
         }
         let (group, rank) = (block / plan.blocks, block % plan.blocks);
         let works = works();
@@ -136,7 +138,7 @@ pub unsafe fn decode(
         thread::sync_threads();
         if warp == WARPS {
             if thread == CONSUMERS {
-                produce(&plan, &weights, &tokens, ring, block, rank);
+                produce(&plan, &weights, &tokens, ring, block);
             }
             return;
         }
@@ -196,7 +198,7 @@ unsafe fn run(b: &mut Block<'_>, head: bool, times: *mut u64) -> u32 {
     unsafe {
         let (mut layer, mut phase) = (0, Phase::Heads);
         b.epoch += 1;
-        b.splits = (b.position + 1).div_ceil(plan.shortest_split).min(plan.blocks);
+        b.splits = plan.splits(b.position);
         loop {
             b.refresh();
             match phase {
@@ -247,19 +249,21 @@ impl Clock {
     }
 }
 
-/// Asks for the block's tiles of all tokens, in the order in which they are multiplied.
+/// Asks for the block's tiles of all tokens, and for its keys and values, in the order in which they are used.
 ///
 /// # Safety
 /// One thread must call it.
 #[inline(always)]
-unsafe fn produce(plan: &Plan, weights: &Weights, tokens: &Tokens, ring: Ring, block: u32, rank: u32) {
+unsafe fn produce(plan: &Plan, weights: &Weights, tokens: &Tokens, ring: Ring, block: u32) {
     // SAFETY: as for the kernel.
     unsafe {
+        let (group, rank) = (block / plan.blocks, block % plan.blocks);
         let values = rank >= plan.key_blocks;
         let mut producer = Producer::new(ring);
         let mut token = 0;
         while token < tokens.count {
-            let head = tokens.start + token + 1 >= tokens.known;
+            let position = tokens.start + token;
+            let head = position + 1 >= tokens.known;
             let (mut layer, mut phase) = (0, Phase::Heads);
             let mut stream = Stream::load(weights.streams, layer);
             producer.seek(weights.tiles.add(stream.start_of(block)));
@@ -270,6 +274,14 @@ unsafe fn produce(plan: &Plan, weights: &Weights, tokens: &Tokens, ring: Ring, b
                 let in_flight = if phase == Phase::Logits { plan.slots } else { plan.in_flight };
                 producer.ask(pairs, bytes * PAIR, in_flight);
                 producer.ask(singles, bytes, in_flight);
+                if phase == Phase::Heads {
+                    if layer == 0 && token > 0 {
+                        // The keys and values of the token before: others wrote them.
+                        MBarrier::at(at(fixed::AGREED, 1), 0).wait((token - 1) % 2);
+                        bulk_fence();
+                    }
+                    produce_cache(plan, weights, &mut producer, (layer, group, rank), position);
+                }
                 match phase {
                     Phase::Logits => break,
                     Phase::Down if layer + 1 < plan.layers => phase = Phase::Heads,
@@ -284,5 +296,37 @@ unsafe fn produce(plan: &Plan, weights: &Weights, tokens: &Tokens, ring: Ring, b
             }
             token += 1;
         }
+    }
+}
+
+/// Asks for a block's keys and values of the positions before `position`: in slots, which the blocks take in turns.
+///
+/// # Safety
+/// One thread must call it.
+#[inline(always)]
+unsafe fn produce_cache(
+    plan: &Plan,
+    weights: &Weights,
+    producer: &mut Producer,
+    (layer, group, rank): (u32, u32, u32),
+    position: u32,
+) {
+    let splits = plan.splits(position);
+    let first = (layer * plan.groups + group) as usize * (plan.context * ROW_BYTES) as usize;
+    // For each of the heads that are looked at together.
+    let mut head = 0;
+    while head < plan.heads && (rank < splits || splits == 1) {
+        let mut slot = if splits == 1 { 0 } else { rank };
+        while slot * SLOT_POSITIONS < position {
+            let rows = (position - slot * SLOT_POSITIONS).min(SLOT_POSITIONS);
+            let at = first + (slot * SLOT_POSITIONS * ROW_BYTES) as usize;
+            // SAFETY: the cache has the positions before this one.
+            unsafe {
+                let (keys, values) = (weights.keys.cast::<u8>().add(at), weights.values.cast::<u8>().add(at));
+                producer.ask_rows(keys, values, rows * ROW_BYTES, plan.in_flight);
+            }
+            slot += splits;
+        }
+        head += plan.together();
     }
 }

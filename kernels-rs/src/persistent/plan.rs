@@ -40,11 +40,14 @@ pub const STRIP: u32 = 4 * CONSUMERS;
 /// The longest residual stream.
 pub const MAX_HIDDEN: u32 = 4096;
 
-/// Query heads that attention looks at together.
-pub const HEADS_TOGETHER: u32 = 2;
-
 /// Positions that a warp looks at together.
 pub const UNIT: u32 = 4;
+
+/// Positions whose keys and values a slot of the ring takes.
+pub const SLOT_POSITIONS: u32 = WARPS * UNIT;
+
+/// Bytes of a position's key, and of its value.
+pub const ROW_BYTES: u32 = HEAD * 2;
 
 /// The matrices of a layer in the order of their use, and the head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,12 +112,12 @@ pub struct Plan {
     pub eps: f32,
     /// Slots of the ring.
     pub slots: u32,
-    /// Bytes of a slot: two of the largest tiles for each warp.
+    /// Bytes of a slot: two of the largest tiles for each warp, or [`SLOT_POSITIONS`] keys and values.
     pub slot_bytes: u32,
     /// Slots that a block has asked for and not received, at most: what is more queues before its exchanges.
     pub in_flight: u32,
-    /// Positions below which another block of the group is not worth its share of the exchange.
-    pub shortest_split: u32,
+    /// Positions up to which every block looks at all of them itself, which costs less than an exchange.
+    pub alone: u32,
 }
 
 /// What a warp does in a phase: rows, in sets of which a tile has a part of each row.
@@ -399,8 +402,10 @@ pub mod fixed {
     pub const EMPTY: u32 = FULL + MAX_SLOTS * 8;
     /// The barriers of the norm's factors.
     pub const FACTOR_BARRIERS: u32 = EMPTY + (MAX_SLOTS + 2) * 8;
+    /// The barrier of the end of a token.
+    pub const AGREED: u32 = FACTOR_BARRIERS + 2 * 8;
     /// Each warp's work in all phases.
-    pub const WORK: u32 = FACTOR_BARRIERS + 2 * 8;
+    pub const WORK: u32 = AGREED + 2 * 8;
     /// Each layer's stream and the head's.
     pub const STREAMS: u32 = WORK + Phase::ALL.len() as u32 * WARPS * 16;
     /// Each warp's best logit.
@@ -461,16 +466,36 @@ impl Plan {
         Job { segment: Segment::of(rows, blocks), first: block * WARPS * rows, limit }
     }
 
+    /// Blocks of a group that share the attention of the token at `position`: all that have a slot, if any share it, as one
+    /// exchange takes as long for many as for two.
+    #[inline(always)]
+    pub const fn splits(&self, position: u32) -> u32 {
+        let slots = position / SLOT_POSITIONS + 1;
+        if position < self.alone {
+            1
+        } else if slots < self.blocks {
+            slots
+        } else {
+            self.blocks
+        }
+    }
+
+    /// Query heads that attention looks at together.
+    #[inline(always)]
+    pub const fn together(&self) -> u32 {
+        if self.heads.is_multiple_of(4) { 4 } else { 2 }
+    }
+
     /// Words of a group's queries, key and value.
     #[inline(always)]
     pub const fn head_words(&self) -> u32 {
         (self.heads + 2) * HEAD
     }
 
-    /// Words of a block's part of the attention: the elements, the largest score and the sum of weights of each head.
+    /// Words of a block's part of the attention.
     #[inline(always)]
     pub const fn partial_words(&self) -> u32 {
-        self.heads * (HEAD + 2)
+        self.heads * PART_WORDS
     }
 
     /// Where things lie in shared memory.
@@ -493,11 +518,14 @@ impl Plan {
         let embedded = residual + owned * 4;
         let heads = embedded + 64 * 4;
         let partials = heads + self.head_words() * 4;
-        let ring = (partials + WARPS * HEADS_TOGETHER * PARTIAL_STRIDE * 4).next_multiple_of(128);
+        let ring = (partials + WARPS * self.together() * PARTIAL_STRIDE * 4).next_multiple_of(128);
         let bytes = ring + self.slots * self.slot_bytes;
         Shared { codes, vector, seen, residual, embedded, heads, partials, ring, bytes }
     }
 }
+
+/// Words of a block's part of a head's attention: the elements, two to a word, the largest score and the sum of weights.
+pub const PART_WORDS: u32 = HEAD / 2 + 2;
 
 /// Floats of a warp's result of attention for a head: the elements, the largest score, the sum of weights, padding.
 pub const PARTIAL_STRIDE: u32 = HEAD + 4;

@@ -1,14 +1,15 @@
-//! The ring of weights in shared memory: one warp asks for tiles far ahead, the others take them as they need them.
+//! The ring in shared memory: one warp asks for tiles, and for keys and values, far ahead; the others take them as they need
+//! them.
 //!
 //! A block's weights are one stream in the order of their use, so that asking for the next ones needs to know their
 //! number and nothing else: it does not stop where the others wait for an exchange. A slot takes one or
-//! two tiles of each warp.
+//! two tiles of each warp, or the keys and values of some positions.
 
 use cuda_std::copy_async::{MBarrier, bulk};
 use cuda_std::prelude::*;
 
 use super::block::at;
-use super::plan::{Plan, WARPS, fixed};
+use super::plan::{Plan, ROW_BYTES, SLOT_POSITIONS, WARPS, fixed};
 
 /// A place in the ring, and how often it was there: the parity of its barriers' phases.
 #[derive(Clone, Copy)]
@@ -103,32 +104,57 @@ impl Producer {
         self.from = from;
     }
 
-    /// Asks for the next `count` slots of `bytes` bytes, `most` at a time.
+    /// Asks for the next `count` slots of `bytes` bytes of the stream, `most` at a time.
     ///
     /// # Safety
     /// One thread must call it, and the stream must have them.
     #[inline(always)]
     pub unsafe fn ask(&mut self, count: u32, bytes: u32, most: u32) {
-        let ring = self.ring;
         let mut left = count;
         while left > 0 {
-            let slot = self.next.slot as usize;
-            // SAFETY: the barriers are initialised; the slot's readers are done with it when its barrier says so.
+            // SAFETY: as the caller promises.
             unsafe {
-                MBarrier::at(ring.empty, slot).wait(self.next.parity ^ 1);
-                while self.in_flight >= most {
-                    MBarrier::at(ring.full, self.landing.slot as usize).wait(self.landing.parity);
-                    self.landing.advance(ring.slots);
-                    self.in_flight -= 1;
-                }
-                let full = MBarrier::at(ring.full, slot);
-                full.arrive_and_expect(bytes);
-                bulk(ring.tiles.from(slot * ring.slot_bytes as usize), self.from, bytes, full);
+                let (slot, full) = self.slot(bytes, most);
+                bulk(slot, self.from, bytes, full);
                 self.from = self.from.add(bytes as usize);
             }
+            left -= 1;
+        }
+    }
+
+    /// Asks for a slot of the `bytes` bytes from `keys` on and, in its second half, as many from `values` on.
+    ///
+    /// # Safety
+    /// One thread must call it, and there must be as many, aligned to 16 bytes.
+    #[inline(always)]
+    pub unsafe fn ask_rows(&mut self, keys: *const u8, values: *const u8, bytes: u32, most: u32) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let (slot, full) = self.slot(2 * bytes, most);
+            bulk(slot, keys, bytes, full);
+            bulk(slot.from((SLOT_POSITIONS * ROW_BYTES) as usize), values, bytes, full);
+        }
+    }
+
+    /// The next slot for `bytes` bytes and its barrier, as soon as its readers are done with it, and fewer than `most`
+    /// others are on their way.
+    #[inline(always)]
+    unsafe fn slot(&mut self, bytes: u32, most: u32) -> (shared::Slice<u8>, MBarrier) {
+        let ring = self.ring;
+        let slot = self.next.slot as usize;
+        // SAFETY: the barriers are initialised.
+        unsafe {
+            MBarrier::at(ring.empty, slot).wait(self.next.parity ^ 1);
+            while self.in_flight >= most {
+                MBarrier::at(ring.full, self.landing.slot as usize).wait(self.landing.parity);
+                self.landing.advance(ring.slots);
+                self.in_flight -= 1;
+            }
+            let full = MBarrier::at(ring.full, slot);
+            full.arrive_and_expect(bytes);
             self.in_flight += 1;
             self.next.advance(ring.slots);
-            left -= 1;
+            (ring.tiles.from(slot * ring.slot_bytes as usize), full)
         }
     }
 }
@@ -149,7 +175,7 @@ impl Consumer {
         Self { next: Cursor::START, start: 0, held: ring.slots }
     }
 
-    /// Takes the next slot: waits for it, and reads the warp's `bytes` bytes of it with `load`.
+    /// Takes the next slot: waits for it, and reads of it with `load`, from the warp's `bytes` bytes on.
     ///
     /// The slot before is given back only now: what was read of it has arrived long ago, so that nobody waits for that.
     ///

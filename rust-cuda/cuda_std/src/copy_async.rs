@@ -169,6 +169,19 @@ impl MBarrier {
     }
 }
 
+/// Orders what other threads wrote, and this one knows of, before the bulk copies that it asks for: the copy engine reads by
+/// another way than the threads. From `sm_90` on.
+#[inline(always)]
+pub fn bulk_fence() {
+    #[cfg(all(target_arch = "nvptx64", cuda_arch_ge_90))]
+    // SAFETY: a fence only orders.
+    unsafe {
+        core::arch::asm!("fence.proxy.async;", options(nostack))
+    };
+    #[cfg(all(target_arch = "nvptx64", not(cuda_arch_ge_90)))]
+    crate::thread::trap();
+}
+
 /// Asks for a copy of `bytes` bytes, a multiple of 16, that completes on `barrier`. From `sm_90` on.
 ///
 /// # Safety
