@@ -159,6 +159,56 @@ impl Vector {
         }
     }
 
+    /// Word `i` of the codes of the sixteen `unit`.
+    ///
+    /// # Safety
+    /// There must be such a sixteen, and the vector must be complete.
+    #[inline(always)]
+    pub unsafe fn word(self, unit: usize, i: usize) -> u32 {
+        // SAFETY: as the caller promises.
+        unsafe { self.codes.cast::<u32>().get((unit % 4 * self.stride + unit / 4) * 4 + i) }
+    }
+
+    /// The scale of a group.
+    ///
+    /// # Safety
+    /// As for [`chunk`](Self::chunk).
+    #[inline(always)]
+    pub unsafe fn scale(self, group: usize) -> f32 {
+        // SAFETY: as the caller promises.
+        unsafe { self.scales.cast::<f32>().get(group) }
+    }
+
+    /// The scales of chunk `c`.
+    ///
+    /// # Safety
+    /// As for [`chunk`](Self::chunk).
+    #[inline(always)]
+    pub unsafe fn scales(self, c: usize) -> F32x2 {
+        // SAFETY: as the caller promises.
+        unsafe { self.scales.get(c) }
+    }
+
+    /// The sums of the two sixteens of a group.
+    ///
+    /// # Safety
+    /// As for [`chunk`](Self::chunk).
+    #[inline(always)]
+    pub unsafe fn group_sums(self, group: usize) -> F32x2 {
+        // SAFETY: as the caller promises.
+        unsafe { self.sums.cast::<F32x2>().get(group) }
+    }
+
+    /// The sums of the four sixteens of chunk `c`.
+    ///
+    /// # Safety
+    /// As for [`chunk`](Self::chunk).
+    #[inline(always)]
+    pub unsafe fn sums(self, c: usize) -> F32x4 {
+        // SAFETY: as the caller promises.
+        unsafe { self.sums.get(c) }
+    }
+
     /// Makes the vector of `x[..cols]`, normalised with the weights `norm` unless that is null:
     /// `x / sqrt(mean(x^2) + eps) * norm`.
     ///

@@ -4,8 +4,8 @@ mod pack;
 
 use cuda_std::launch::LaunchConfig;
 use psionic_kernels::persistent::plan::{
-    self, HEAD, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, PAIR, Phase, Plan, ROW_BYTES, SLOT_POSITIONS, Stream,
-    WARPS,
+    self, HEAD, MAX_BLOCKS, MAX_HIDDEN, MAX_LAYERS, MAX_SLOTS, Phase, Plan, ROW_BYTES, SLOT_POSITIONS,
+    Stream, WARPS,
 };
 use psionic_kernels::persistent::residual;
 use psionic_kernels::persistent::tile::BLOCK;
@@ -28,8 +28,9 @@ const NEEDED_PTX: u32 = 90;
 /// Slots that a block has asked for and not received: about as many bytes as the memory delivers in its latency.
 const IN_FLIGHT: u32 = 2;
 
-/// Positions up to which the exchange of a group's parts of attention takes longer than to look at all of them: four slots.
-const ALONE: u32 = 4 * SLOT_POSITIONS;
+/// Positions up to which the exchange of a group's parts of attention takes longer than to look at all of them: eight slots,
+/// measured on an H200.
+const ALONE: u32 = 8 * SLOT_POSITIONS;
 
 /// The last epoch: an epoch has two tags, of 32 bits.
 const LAST_EPOCH: u32 = u32::MAX / 2;
@@ -76,6 +77,13 @@ pub fn plan(
             format!("this model's is {ffn}"),
         );
     }
+    let longest = (ffn / BLOCK).div_ceil(config.kv_heads).max(heads * HEAD as usize / BLOCK);
+    if longest > MAX_BLOCKS as usize {
+        return unsupported(
+            "at most 33,792 elements of a projection's input for each KV head",
+            format!("this model has {}", longest * BLOCK),
+        );
+    }
     if config.kv_heads > MAX_CONTRIBUTIONS as usize || config.layers > MAX_LAYERS as usize {
         let found = format!("this model has {} and {}", config.kv_heads, config.layers);
         return unsupported("at most 15 KV heads and 128 layers", found);
@@ -108,7 +116,7 @@ pub fn plan(
         eps: config.rms_eps,
         slots: 0,
         slot_bytes: streams(model)
-            .map(|matrices| PAIR * WARPS * matrices.largest_tile())
+            .map(|matrices| WARPS * matrices.largest_tile())
             .fold(2 * SLOT_POSITIONS * ROW_BYTES, u32::max),
         in_flight: IN_FLIGHT,
         alone: ALONE,
@@ -116,14 +124,13 @@ pub fn plan(
     // More blocks than shorten the work of the one with the most only wait for each other.
     let tiles = |plan: &Plan| {
         let most = |phase: Phase| {
-            let ranks =
-                [0, plan.blocks - 1].map(|rank| plan.job(phase, plan.groups - 1, rank).segment.tiles());
+            let ranks = [0, plan.blocks - 1].map(|rank| plan.job(phase, plan.groups - 1, rank).tiles());
             ranks[0].max(ranks[1])
         };
         plan.layers * Phase::ALL[..4].iter().map(|phase| most(*phase)).sum::<u32>() + most(Phase::Logits)
     };
     // Every block has a part in the sums that all wait for, so that none falls behind by more than an exchange.
-    let takes_part = |plan: &Plan| plan.job(Phase::Output, 0, plan.blocks - 1).work(0).rows > 0;
+    let takes_part = |plan: &Plan| plan.job(Phase::Output, 0, plan.blocks - 1).rows > 0;
     let plans = (2..=most)
         .flat_map(|blocks| (1..blocks).map(move |key_blocks| of(blocks, key_blocks)))
         .filter(takes_part);
@@ -402,7 +409,7 @@ fn stream_bytes(plan: &Plan, kinds: u32, phase: Phase) -> u64 {
     let blocks = (0..plan.groups).flat_map(|group| (0..plan.blocks).map(move |rank| (group, rank)));
     let bytes = |(group, rank)| {
         let tile = stream.kind(phase, rank >= plan.key_blocks).bytes();
-        u64::from(plan.job(phase, group, rank).segment.tiles() * WARPS * tile)
+        u64::from(plan.job(phase, group, rank).tiles() * WARPS * tile)
     };
     blocks.map(bytes).sum()
 }

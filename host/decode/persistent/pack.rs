@@ -2,7 +2,10 @@
 
 use psionic_kernels::layout::Kind;
 use psionic_kernels::persistent::plan::{Phase, Plan, Source, Stream, WARPS};
-use psionic_kernels::persistent::tile::{BLOCK, BLOCKS, Code, KIND_BITS, planes};
+use psionic_kernels::persistent::tile::planes::{
+    PIECES, Q4K_FACTORS, Q4K_SCALES, Q6K_FACTORS, Q6K_HIGH, Q6K_SCALES, Q8_0_FACTORS,
+};
+use psionic_kernels::persistent::tile::{BLOCK, Code, KIND_BITS, ROWS};
 use rayon::prelude::*;
 
 use crate::decode::graph::pack::{kind, q6_codes};
@@ -84,7 +87,7 @@ impl<'a> Matrices<'_, 'a> {
         let (group, rank) = (block / plan.blocks, block % plan.blocks);
         let bytes = |phase: &Phase| {
             let tile = tile_bytes(self.kind(*phase, rank >= plan.key_blocks));
-            (plan.job(*phase, group, rank).segment.tiles() * WARPS * tile) as usize
+            (plan.job(*phase, group, rank).tiles() * WARPS * tile) as usize
         };
         self.phases().iter().map(bytes).sum()
     }
@@ -103,21 +106,17 @@ impl<'a> Matrices<'_, 'a> {
         for phase in self.phases() {
             let kind = self.kind(*phase, rank >= plan.key_blocks);
             let bytes = tile_bytes(kind) as usize;
-            for (first, sets, step) in plan.job(*phase, group, rank).segment.order() {
-                for (warp, set) in
-                    (0..WARPS).flat_map(|warp| (first..first + sets).map(move |set| (warp, set)))
-                {
-                    let (tile, after) = rest.split_at_mut(bytes);
-                    rest = after;
-                    tile.fill(0);
-                    for quad in 0..BLOCKS as u32 {
-                        let source = plan.source(*phase, (group, rank, warp), (set, step), quad);
-                        if let Some((source, row, column)) = source {
-                            let matrix = self.get(source);
-                            let size = matrix.row_bytes() * BLOCK / matrix.cols;
-                            let start = row as usize * matrix.row_bytes() + column as usize * size;
-                            put_block(kind, &matrix.data[start..start + size], quad as usize, tile);
-                        }
+            for (set, column) in plan.job(*phase, group, rank).order() {
+                let (tile, after) = rest.split_at_mut(bytes);
+                rest = after;
+                tile.fill(0);
+                for row in 0..ROWS {
+                    let source = plan.source(*phase, (group, rank), (set * ROWS + row, column));
+                    if let Some((source, i, column)) = source {
+                        let matrix = self.get(source);
+                        let size = matrix.row_bytes() * BLOCK / matrix.cols;
+                        let start = i as usize * matrix.row_bytes() + column as usize * size;
+                        put_block(kind, &matrix.data[start..start + size], row as usize, tile);
                     }
                 }
             }
@@ -130,40 +129,57 @@ fn tile_bytes(kind: Kind) -> u32 {
     Code::of(kind).map_or(0, Code::bytes)
 }
 
-/// A block of 256 weights as quad `quad` of a tile. No bit of it is changed.
-fn put_block(kind: Kind, block: &[u8], quad: usize, tile: &mut [u8]) {
+/// A block of 256 weights as row `row` of a tile. No bit of it is changed.
+fn put_block(kind: Kind, block: &[u8], row: usize, tile: &mut [u8]) {
+    // The row's lanes, and which of their two rows it is.
+    let (g, side) = (row % 8, row / 8);
     let mut put = |start: usize, bytes: &[u8]| tile[start..start + bytes.len()].copy_from_slice(bytes);
-    let piece = |p: usize, j: usize| 512 * p + (4 * quad + j) * PIECE;
+    // Of 32 bytes of codes each lane has a word of either half.
+    let codes = |put: &mut dyn FnMut(usize, &[u8]), plane: usize, codes: &[u8]| {
+        for (i, word) in codes.chunks_exact(4).enumerate() {
+            put(plane + PIECE * (4 * g + i % 4) + 4 * (side + 2 * (i / 4)), word);
+        }
+    };
     match kind {
         Kind::Q4K => {
-            let (header, codes) = block.split_at(16);
-            let (factors, packed) = header.split_at(4);
-            put(planes::Q4K_FACTORS + 4 * quad, factors);
-            for j in 0..4 {
-                let [(s0, m0), (s1, m1)] = [2 * j, 2 * j + 1].map(|i| scale_and_minimum(packed, i));
-                put(planes::Q4K_SCALES + 4 * (4 * quad + j), &[s0, s1, m0, m1]);
+            let (header, packed) = block.split_at(16);
+            let (factors, scales) = header.split_at(4);
+            for (p, piece) in packed.chunks_exact(2 * PIECE).enumerate() {
+                codes(&mut put, PIECES * p, piece);
             }
-            for (i, codes) in codes.chunks_exact(PIECE).enumerate() {
-                put(piece(i % 2, i / 2), codes);
+            for t in 0..4 {
+                let [(s0, m0), (s1, m1)] = [2 * t, 2 * t + 1].map(|i| scale_and_minimum(scales, i));
+                put(Q4K_SCALES + 8 * (4 * g + t) + 4 * side, &[s0, s1, m0, m1]);
             }
+            put(Q4K_FACTORS + 8 * g + 4 * side, factors);
         }
         Kind::Q6K => {
-            for j in 0..4 {
-                let (low, high) = q6_codes(block, j);
-                put(piece(0, j), &low[..PIECE]);
-                put(piece(1, j), &low[PIECE..]);
-                put(piece(2, j), &high);
-                put(planes::Q6K_SCALES + 4 * (4 * quad + j), &block[192 + 4 * j..][..4]);
+            let chunks: [_; 4] = std::array::from_fn(|j| q6_codes(block, j));
+            for (p, (low, _)) in chunks.iter().enumerate() {
+                codes(&mut put, PIECES * p, low);
             }
-            put(planes::Q6K_FACTORS + 2 * quad, &block[208..]);
+            for half in 0..2 {
+                // Byte `i` has the high bits of weight `i` of each of four groups.
+                let bits = |i: usize, group: usize| {
+                    let (_, high) = &chunks[2 * half + group / 2];
+                    high[i % 16] >> (2 * (2 * (group % 2) + i / 16)) & 3
+                };
+                let high: [u8; 2 * PIECE] =
+                    std::array::from_fn(|i| (0..4).map(|group| bits(i, group) << (2 * group)).sum());
+                codes(&mut put, Q6K_HIGH + PIECES * half, &high);
+            }
+            let scales = &block[192..208];
+            for t in 0..4 {
+                let mine = [2 * t, 2 * t + 1, 8 + 2 * t, 8 + 2 * t + 1].map(|i| scales[i]);
+                put(Q6K_SCALES + 8 * (4 * g + t) + 4 * side, &mine);
+            }
+            put(Q6K_FACTORS + 4 * g + 2 * side, &block[208..]);
         }
         Kind::Q8_0 => {
-            for (b, block) in block.chunks_exact(34).enumerate() {
-                let (d, codes) = block.split_at(2);
-                put(planes::Q8_0_FACTORS + 4 * (4 * quad + b / 2) + 2 * (b % 2), d);
-                for (i, codes) in codes.chunks_exact(PIECE).enumerate() {
-                    put(piece(2 * (b % 2) + i, b / 2), codes);
-                }
+            for (m, block) in block.chunks_exact(34).enumerate() {
+                let (d, packed) = block.split_at(2);
+                codes(&mut put, PIECES * m, packed);
+                put(Q8_0_FACTORS + 8 * (4 * g + m / 2) + 4 * side + 2 * (m % 2), d);
             }
         }
         Kind::F16 | Kind::F32 => unreachable!("the engine refuses models with such matrices"),

@@ -6,15 +6,20 @@ use cuda_std::prelude::*;
 use super::Weights;
 use super::attend;
 use super::exchange::{Exchange, Sums, Tagged, Watchdog};
-use super::plan::{BUNDLE, CONSUMERS, HEAD, PAIR, Phase, Plan, STRIP, Shared, Stream, WARPS, Work, fixed};
+use super::plan::{
+    Begin, CONSUMERS, HEAD, Job, Phase, Plan, STRIP, SUMS, Shared, Stream, WARPS, Work, fixed,
+};
 use super::residual::{self, Factors};
 use super::ring::{Consumer, Ring};
-use super::tile::{BLOCK, Code, Q4K, Q6K, Q8_0, Tile};
-use crate::activation::{GROUP, Quantized, Vector};
+use super::tile::{BLOCK, Code, Q4K, Q6K, Q8_0, ROWS, Tile};
+use crate::activation::{GROUP, Vector};
 use crate::argmax::Best;
 
 /// The barrier of the threads that multiply.
 const BARRIER: u32 = 1;
+
+/// Sums of a row that are read at a time.
+const SUMS_TOGETHER: u32 = 8;
 
 /// Waits for all threads of the block that multiply.
 ///
@@ -84,53 +89,19 @@ fn fast_silu(x: f32) -> f32 {
     x * float::fast_reciprocal(1.0 + float::fast_exp(-x))
 }
 
-/// The input, as a lane needs it for the tiles of its work.
-struct Chunks {
-    input: Vector,
-    work: Work,
-    lane: u32,
-}
-
-impl Chunks {
-    /// The lane's chunk in a step of a set.
-    ///
-    /// # Safety
-    /// The input must be complete.
-    #[inline(always)]
-    unsafe fn get(&self, step: u32) -> Quantized {
-        let quads = self.work.quads();
-        // Beyond the row the weights are zeros: any activations do.
-        let block = (step * quads + ((self.lane / 4) & (quads - 1))).min(self.work.blocks - 1);
-        // SAFETY: as the caller promises.
-        unsafe { self.input.chunk((4 * block + self.lane % 4) as usize) }
-    }
-}
-
-/// Adds each set's sums over the lanes that share a row, where a set has `1 << TOGETHER` rows: a lane gets the sum of the
-/// row of which [`Work::row`] says so.
-///
-/// While there are several sums, a step of the tree adds the one half of them in one half of the lanes and the other in
-/// the other: for four sets 6 shuffles in place of 20.
+/// Adds the parts of two rows' sums that four lanes have, for one tile or two: a lane gets the sum of row `lane / 4`, or of
+/// the row 8 further if its number is odd; of the second tile if the next bit of its number is set.
 #[inline(always)]
-fn add_lanes<const N: usize, const TOGETHER: u32>(lane: u32, sums: [f32; N]) -> f32 {
-    let half = |a: f32, b: f32, bit: u32| {
+fn add_lanes<const N: usize>(lane: u32, parts: [[f32; 2]; N]) -> f32 {
+    let half = |[a, b]: [f32; 2], bit: u32| {
         let (keep, give) = if lane & bit == 0 { (a, b) } else { (b, a) };
         keep + warp::shuffle_xor_f32(warp::ALL, give, bit)
     };
-    let lower = 16 >> TOGETHER;
-    let (mut sum, mut bit) = match N {
-        4 => {
-            let (even, odd) = (half(sums[0], sums[N / 4], lower), half(sums[N / 2], sums[N - 1], lower));
-            (half(even, odd, lower / 2), lower / 4)
-        }
-        2 => (half(sums[0], sums[N - 1], lower), lower / 2),
-        _ => (sums[0], lower),
-    };
-    while bit > 0 {
-        sum += warp::shuffle_xor_f32(warp::ALL, sum, bit);
-        bit /= 2;
+    let first = half(parts[0], 1);
+    if N == 2 {
+        return half([first, half(parts[N - 1], 1)], 2);
     }
-    sum
+    first + warp::shuffle_xor_f32(warp::ALL, first, 2)
 }
 
 /// What the threads that multiply know.
@@ -237,7 +208,7 @@ impl Block<'_> {
     pub unsafe fn gather_hidden(&mut self) {
         // SAFETY: as the plan says.
         unsafe {
-            let cols = work(Phase::Down, self.warp).blocks * BLOCK as u32;
+            let cols = work(Phase::Down, self.warp).job.blocks * BLOCK as u32;
             let vector = self.next_vector(cols);
             let words = self.hidden_words();
             let mut i = 4 * self.thread;
@@ -267,163 +238,174 @@ impl Block<'_> {
         Tagged::new(words, self.epoch, Exchange::Heads, self.watchdog)
     }
 
-    /// Multiplies the tiles of a phase with the input, and sends the results to where they go.
+    /// Multiplies the tiles of a phase with the input, and sends the results to where they go. `ADDED`: the phase is one of
+    /// those whose results are added to the residual stream.
     #[inline(always)]
-    pub unsafe fn multiply(&mut self, layer: u32, phase: Phase) {
+    pub unsafe fn multiply<const ADDED: bool>(&mut self, layer: u32, phase: Phase) {
         // SAFETY: the tables are complete; the input is complete and as wide as the rows; the ring has these tiles next.
         unsafe {
             let work = work(phase, self.warp);
             let code = Stream::of(layer).kind(phase, self.rank >= self.plan.key_blocks);
-            let input = self.vector(work.blocks * BLOCK as u32);
-            let (mut left, mut row) = (work.sets, work.row(self.lane));
+            let input = self.vector(work.job.blocks * BLOCK as u32);
+            let (mut left, mut first) = (work.job.sets, 0);
             loop {
-                let sets = left.min(work.batch());
-                let sum = match code {
-                    Code::Q4K => self.multiply_sets::<Q4K>(&work, input, sets),
-                    Code::Q6K => self.multiply_sets::<Q6K>(&work, input, sets),
-                    _ => self.multiply_sets::<Q8_0>(&work, input, sets),
-                };
-                self.send(phase, &work, row, sum);
+                let (sets, begin) =
+                    if left > work.round { (work.round, work.full) } else { (left, work.last) };
+                match code {
+                    Code::Q4K => self.multiply_tiles::<Q4K>(work.job, input, sets, begin),
+                    Code::Q6K => self.multiply_tiles::<Q6K>(work.job, input, sets, begin),
+                    _ => self.multiply_tiles::<Q8_0>(work.job, input, sets, begin),
+                }
+                sync();
+                // What is computed from these here stays here.
+                self.group = misc::opaque(self.group);
+                self.rank = misc::opaque(self.rank);
+                self.send_rows::<ADDED>(phase, work.job, first, sets * ROWS);
                 if left == sets {
                     break;
                 }
                 left -= sets;
-                row += 32;
+                first += sets * ROWS;
+                // The next round's sums go where these were.
+                sync();
             }
         }
     }
 
-    /// Multiplies the tiles of the next sets of rows, a batch at most, with the input; gives each lane its row's sum.
+    /// Multiplies this warp's tiles of a round with the input, and leaves the rows' sums in shared memory: for each
+    /// block of the rows one of each row.
     #[inline(always)]
-    unsafe fn multiply_sets<K: Tile>(&mut self, work: &Work, input: Vector, sets: u32) -> f32 {
-        let input = Chunks { input, work: *work, lane: self.lane };
+    unsafe fn multiply_tiles<K: Tile>(&mut self, job: Job, input: Vector, sets: u32, mut at: Begin) {
+        // What is computed from these here stays here.
+        let (lane, warp) = (misc::opaque(self.lane), misc::opaque(self.warp));
+        let (mut left, last) = (job.tiles_of(sets), job.blocks - 1);
         // SAFETY: as for `multiply`.
         unsafe {
-            if work.steps == 1 {
-                self.multiply_bundles::<K, true>(&input, sets)
-            } else {
-                self.multiply_bundles::<K, false>(&input, sets)
-            }
-        }
-    }
-
-    /// The same; `ONE` if a set has one step.
-    #[inline(always)]
-    unsafe fn multiply_bundles<K: Tile, const ONE: bool>(&mut self, input: &Chunks, sets: u32) -> f32 {
-        const N: usize = BUNDLE as usize;
-        const HALF: usize = PAIR as usize;
-        // SAFETY: as for `multiply`.
-        unsafe {
-            let x = input.get(0);
-            let (bundles, rest) = (sets / BUNDLE, sets % BUNDLE);
-            let mut result = 0.0f32;
-            if bundles > 0 {
-                result = self.multiply_bundle::<K, N, ONE>(input, x, (0, bundles), result);
-            }
-            if rest >= PAIR {
-                result = self.multiply_bundle::<K, HALF, ONE>(input, x, (bundles, bundles + 1), result);
-            }
-            if rest % PAIR > 0 {
-                let single = self.multiply_bundle::<K, 1, ONE>(input, x, (bundles, bundles + 1), result);
-                // Behind a pair it is the bundle's third set.
-                let third = self.lane & (input.work.set_bit() / 2) != 0;
-                result = if rest == 1 || third { single } else { result };
-            }
-            result
-        }
-    }
-
-    /// The sums of the first `N` sets of bundles `from` to `to - 1`, in those of the lanes that bundles leave free, and
-    /// `result` in the others. `first` is the first of the input's chunks.
-    #[inline(always)]
-    unsafe fn multiply_bundle<K: Tile, const N: usize, const ONE: bool>(
-        &mut self,
-        input: &Chunks,
-        first: Quantized,
-        (from, to): (u32, u32),
-        result: f32,
-    ) -> f32 {
-        let work = &input.work;
-        let (mut bundle, mut result) = (from, result);
-        // SAFETY: as for `multiply`.
-        unsafe {
-            // The next tiles are read while these are multiplied, if the registers hold both.
-            let ahead = K::BYTES < Q8_0::BYTES;
-            let mut next = if ahead { Some(self.take::<K>(N == 1)) } else { None };
+            let mut x = K::columns(input, at.block.min(last), lane);
             loop {
-                let (mut sums, mut x, mut step) = ([0.0f32; N], first, 0);
-                loop {
-                    step += 1;
-                    let last = ONE || step == work.steps;
-                    for pair in 0..N.div_ceil(2) {
-                        let weights = match next {
-                            Some(weights) => weights,
-                            None => self.take::<K>(N == 1),
-                        };
-                        if ahead && (2 * pair + 2 < N || !last || bundle + 1 < to) {
-                            next = Some(self.take::<K>(N == 1));
-                        }
-                        sums[2 * pair] += weights[0].dot(&x);
-                        if N > 1 {
-                            sums[2 * pair + 1] += weights[1].dot(&x);
-                        }
-                    }
-                    if last {
-                        break;
-                    }
-                    x = input.get(step);
-                }
-                let sum = match work.together {
-                    0 => add_lanes::<N, 0>(self.lane, sums),
-                    1 => add_lanes::<N, 1>(self.lane, sums),
-                    2 => add_lanes::<N, 2>(self.lane, sums),
-                    _ => add_lanes::<N, 3>(self.lane, sums),
+                // Two of the same columns at a time, where there are two: neither waits for the other.
+                let together = if left > 1 && at.set + 1 < sets {
+                    let tiles = [self.take::<K>(warp, lane), self.take::<K>(warp, lane)];
+                    self.keep(lane, at, (sets, last), tiles.map(|tile| tile.dot(&x, lane)));
+                    2
+                } else {
+                    let tile = self.take::<K>(warp, lane);
+                    self.keep(lane, at, (sets, last), [tile.dot(&x, lane)]);
+                    1
                 };
-                // The lanes of other bundles keep what they have.
-                let bundles = work.set_bit() / 2 - 1;
-                result = if self.lane & bundles == bundle & bundles { sum } else { result };
-                bundle += 1;
-                if bundle == to {
+                left -= together;
+                if left == 0 {
                     break;
                 }
+                at.set += together;
+                if at.set == sets {
+                    at = Begin { block: at.block + 1, set: 0 };
+                    x = K::columns(input, at.block.min(last), lane);
+                }
             }
         }
-        result
     }
 
-    /// Takes this lane's part of the next two tiles, or of one.
+    /// Takes this lane's part of the next tile.
     #[inline(always)]
-    unsafe fn take<K: Tile>(&mut self, single: bool) -> [K; 2] {
-        let (ring, warp, lane) = (self.ring, self.warp, self.lane);
+    unsafe fn take<K: Tile>(&mut self, warp: u32, lane: u32) -> K {
+        let ring = self.ring;
         // SAFETY: as for `multiply`.
-        unsafe {
-            if single {
-                return [self.tiles.take(ring, warp, lane, K::BYTES, |tile| K::load(tile, lane as usize)); 2];
+        unsafe { self.tiles.take(ring, warp, lane, K::BYTES, |tile| K::load(tile, lane)) }
+    }
+
+    /// Leaves the sums of `N` tiles in shared memory.
+    #[inline(always)]
+    unsafe fn keep<const N: usize>(
+        &self,
+        lane: u32,
+        Begin { block, set }: Begin,
+        (sets, last): (u32, u32),
+        parts: [[f32; 2]; N],
+    ) {
+        let sum = add_lanes(lane, parts);
+        let row = lane / 4 + 8 * (lane & 1) + ROWS * (lane >> 1 & 1);
+        // What is beyond the row is zeros.
+        if (N == 2 || lane & 2 == 0) && block <= last {
+            // SAFETY: there is room for the sums of a round, and each has one writer.
+            unsafe {
+                let sums = self.at::<f32>(self.shared.partials, SUMS * ROWS);
+                sums.set(((block * sets + set) * ROWS + row) as usize, sum);
             }
-            self.tiles.take(ring, warp, lane, PAIR * K::BYTES, |tiles| {
-                [K::load(tiles, lane as usize), K::load(tiles.from(K::BYTES as usize), lane as usize)]
-            })
         }
     }
 
-    /// Sends a row's sum, each lane another one, to where it goes.
+    /// Adds up the sums of a round's `rows` rows, a row a thread, and sends them. `first` is the first of them, among the
+    /// block's.
     #[inline(always)]
-    unsafe fn send(&mut self, phase: Phase, work: &Work, row: u32, sum: f32) {
-        let i = work.first + row;
+    unsafe fn send_rows<const ADDED: bool>(&mut self, phase: Phase, job: Job, first: u32, rows: u32) {
+        // SAFETY: as for `multiply`; the sums are complete.
+        unsafe {
+            let mut row = self.thread;
+            // Whole warps.
+            while row - self.lane < rows {
+                let place = row.min(rows - 1);
+                let mut sum = self.sums_from(0, job.blocks, place, rows);
+                if job.blocks > SUMS_TOGETHER {
+                    let mut block = SUMS_TOGETHER;
+                    while block < job.blocks {
+                        sum += self.sums_from(block, job.blocks, place, rows);
+                        block += SUMS_TOGETHER;
+                    }
+                }
+                let there = row < rows && first + row < job.rows;
+                let i = job.first + first + row;
+                if ADDED {
+                    self.add(phase, i, there, sum);
+                } else {
+                    self.send(phase, i, there, sum);
+                }
+                row = misc::opaque(row + CONSUMERS);
+            }
+        }
+    }
+
+    /// The next [`SUMS_TOGETHER`] blocks' sums of a row, from `block` on, added up.
+    #[inline(always)]
+    unsafe fn sums_from(&self, block: u32, blocks: u32, row: u32, rows: u32) -> f32 {
+        const N: usize = SUMS_TOGETHER as usize;
+        // SAFETY: as for `send_rows`.
+        unsafe {
+            let sums = self.at::<f32>(self.shared.partials, SUMS * ROWS);
+            let mut parts = [0.0f32; N];
+            for i in 0..N {
+                // The last one again, in vain, where there are fewer: no branches, so all are under way at once.
+                let b = block + i as u32;
+                let part = sums.get((b.min(blocks - 1) * rows + row) as usize);
+                parts[i] = if b < blocks { part } else { 0.0 };
+            }
+            let mut sum = 0.0f32;
+            for i in 0..N / 2 {
+                sum += parts[2 * i] + parts[2 * i + 1];
+            }
+            sum
+        }
+    }
+
+    /// Adds the sum of row `i`, each lane another one, to the residual stream, if it is `there`.
+    #[inline(always)]
+    unsafe fn add(&self, phase: Phase, i: u32, there: bool, sum: f32) {
+        if there {
+            let words = if phase == Phase::Down { self.exchanges.down } else { self.exchanges.output };
+            // SAFETY: every element has a word.
+            unsafe { Sums { words, contributions: self.plan.groups }.add(i as usize, sum) };
+        }
+    }
+
+    /// Sends the sum of row `i`, each lane another one, to where it goes, if it is `there`.
+    #[inline(always)]
+    unsafe fn send(&mut self, phase: Phase, i: u32, there: bool, sum: f32) {
         // SAFETY: every row of the plan has a word of its own.
         unsafe {
-            if matches!(phase, Phase::Output | Phase::Down) {
-                if row < work.rows {
-                    let down = phase == Phase::Down;
-                    let words = if down { self.exchanges.down } else { self.exchanges.output };
-                    Sums { words, contributions: self.plan.groups }.add(i as usize, sum);
-                }
-                return;
-            }
             let value = sum * self.factors.get();
             // Gate and up are neighbouring rows.
-            let next = warp::shuffle_xor_f32(warp::ALL, value, work.neighbour());
-            if row >= work.rows {
+            let next = warp::shuffle_xor_f32(warp::ALL, value, 1);
+            if !there {
                 return;
             }
             match phase {

@@ -25,7 +25,7 @@ pub use exchange::{Exchange, MAX_CONTRIBUTIONS, Watchdog};
 use crate::argmax::Best;
 use crate::layout::Matrix;
 use block::{Block, at, work, works};
-use plan::{CONSUMERS, PAIR, Phase, Plan, ROW_BYTES, SLOT_POSITIONS, Shared, Stream, WARPS, fixed};
+use plan::{CONSUMERS, Phase, Plan, ROW_BYTES, SLOT_POSITIONS, Shared, Stream, WARPS, Work, fixed};
 use residual::Factors;
 use ring::{Consumer, Producer, Ring};
 
@@ -188,64 +188,67 @@ pub unsafe fn decode(
 #[inline(always)]
 unsafe fn run(b: &mut Block<'_>, head: bool, times: *mut u64) -> u32 {
     let plan = b.given;
-    let phases = profile_phases(plan.layers);
     let mut clock = Clock { times, next: 0 };
-    if !times.is_null() {
-        // SAFETY: the profile has the times of all blocks.
-        clock.times = unsafe { times.add((thread::block_idx_x() * phases * 2) as usize) };
-    }
     // SAFETY: as for the kernel.
     unsafe {
         let (mut layer, mut phase) = (0, Phase::Heads);
         b.epoch += 1;
         b.splits = plan.splits(b.position);
         loop {
+            // Half a layer, or the head: a product with the residual stream, and one that is added to it.
             b.refresh();
-            match phase {
-                Phase::Heads | Phase::GateUp | Phase::Logits => b.normalise(phase),
-                Phase::Output => b.attend(layer),
-                Phase::Down => b.gather_hidden(),
-            }
-            clock.tick(b.thread);
+            b.normalise(phase);
+            clock.tick(b);
             if phase != Phase::Logits || head {
-                b.multiply(layer, phase);
+                b.multiply::<false>(layer, phase);
             }
-            clock.tick(b.thread);
+            clock.tick(b);
             if phase == Phase::Logits {
                 break;
             }
-            if phase == Phase::Down {
+            phase = phase.next();
+            b.refresh();
+            if phase == Phase::Output {
+                b.attend(layer);
+            } else {
+                b.gather_hidden();
+            }
+            clock.tick(b);
+            b.multiply::<true>(layer, phase);
+            clock.tick(b);
+            phase = phase.next();
+            if phase == Phase::Logits {
                 layer += 1;
-                phase = if layer < plan.layers { Phase::Heads } else { Phase::Logits };
+                if layer < plan.layers {
+                    phase = Phase::Heads;
+                }
                 // The head's exchange is of an epoch of its own.
                 b.epoch += 1;
-            } else {
-                phase = phase.next();
             }
         }
         let chosen = b.agree();
-        clock.tick(b.thread);
-        clock.tick(b.thread);
+        clock.tick(b);
+        clock.tick(b);
         chosen
     }
 }
 
 /// Writes times down, if anybody wants them.
 struct Clock {
+    /// Of all blocks, or null.
     times: *mut u64,
-    next: usize,
+    next: u32,
 }
 
 impl Clock {
     #[inline(always)]
-    unsafe fn tick(&mut self, thread: u32) {
-        if !self.times.is_null() {
-            if thread == 0 {
-                // SAFETY: the profile has two times for each phase.
-                unsafe { global::store(self.times.add(self.next), thread::global_timer()) };
-            }
-            self.next += 1;
+    unsafe fn tick(&mut self, b: &Block<'_>) {
+        if !self.times.is_null() && b.thread == 0 {
+            let place = thread::block_idx_x() * profile_phases(b.given.layers) * 2 + self.next;
+            // SAFETY: the profile has two times for each phase of each block.
+            unsafe { global::store(self.times.add(place as usize), thread::global_timer()) };
         }
+        self.next += 1;
     }
 }
 
@@ -268,12 +271,16 @@ unsafe fn produce(plan: &Plan, weights: &Weights, tokens: &Tokens, ring: Ring, b
             let mut stream = Stream::load(weights.streams, layer);
             producer.seek(weights.tiles.add(stream.start_of(block)));
             while phase != Phase::Logits || head {
-                let [pairs, singles] = work(phase, 0).slots();
                 let bytes = stream.kind(phase, values).bytes() * WARPS;
                 // Nobody exchanges anything beside the logits.
                 let in_flight = if phase == Phase::Logits { plan.slots } else { plan.in_flight };
-                producer.ask(pairs, bytes * PAIR, in_flight);
-                producer.ask(singles, bytes, in_flight);
+                let Work { job, round, .. } = work(phase, 0);
+                let mut left = job.sets;
+                while left > 0 {
+                    let sets = left.min(round);
+                    producer.ask(job.tiles_of(sets), bytes, in_flight);
+                    left -= sets;
+                }
                 if phase == Phase::Heads {
                     if layer == 0 && token > 0 {
                         // The keys and values of the token before: others wrote them.

@@ -19,11 +19,12 @@ pub const CONSUMERS: u32 = WARPS * 32;
 /// Threads of a block: those, the warp that asks for weights, and the one that keeps the residual stream.
 pub const THREADS: u32 = CONSUMERS + 64;
 
-/// Tiles of each warp that arrive together: those of two sets of rows.
-pub const PAIR: u32 = 2;
+/// Sums of a phase that there is room for, in rows of a tile: they are added up when that many are there. They take the
+/// place of two heads' results of attention.
+pub const SUMS: u32 = WARPS * 2 * PARTIAL_STRIDE / tile::ROWS;
 
-/// Sets of rows that a warp works on at a time, if it has as many.
-pub const BUNDLE: u32 = 4;
+/// The most blocks of 256 weights in a row.
+pub const MAX_BLOCKS: u32 = SUMS;
 
 /// Elements of a head.
 pub const HEAD: u32 = 128;
@@ -112,7 +113,7 @@ pub struct Plan {
     pub eps: f32,
     /// Slots of the ring.
     pub slots: u32,
-    /// Bytes of a slot: two of the largest tiles for each warp, or [`SLOT_POSITIONS`] keys and values.
+    /// Bytes of a slot: one of the largest tiles for each warp, or [`SLOT_POSITIONS`] keys and values.
     pub slot_bytes: u32,
     /// Slots that a block has asked for and not received, at most: what is more queues before its exchanges.
     pub in_flight: u32,
@@ -120,187 +121,124 @@ pub struct Plan {
     pub alone: u32,
 }
 
-/// What a warp does in a phase: rows, in sets of which a tile has a part of each row.
+/// What a block does in a phase: sets of 16 rows, of which a tile has 256 columns.
 ///
-/// A tile has 8 quads of lanes, a set `1 << together` rows, so `8 >> together` quads share a row; a set takes as many
-/// steps of a tile as these need for the row's blocks. The sets are worked on in bundles of four, then two, then one;
-/// in a bundle step by step, and in a step two sets after each other, whose tiles arrive together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct Segment {
-    /// Rows of a warp; the last warps' may be beyond the matrix.
-    pub rows: u32,
-    /// Blocks of 256 weights in a row.
-    pub blocks: u32,
-    /// The logarithm of the rows of a set.
-    pub together: u32,
-}
-
-impl Segment {
-    /// The division of `rows` rows that takes the fewest tiles.
-    #[inline(always)]
-    pub const fn of(rows: u32, blocks: u32) -> Self {
-        let mut best = Self { rows, blocks, together: 0 };
-        let mut together = 1;
-        while together <= 3 {
-            let other = Self { rows, blocks, together };
-            if other.tiles() < best.tiles() {
-                best = other;
-            }
-            together += 1;
-        }
-        best
-    }
-
-    /// Quads that share a row.
-    #[inline(always)]
-    pub const fn quads(&self) -> u32 {
-        tile::BLOCKS as u32 >> self.together
-    }
-
-    /// Sets of rows.
-    #[inline(always)]
-    pub const fn sets(&self) -> u32 {
-        // Shifts, as a GPU divides slowly.
-        (self.rows + (1 << self.together) - 1) >> self.together
-    }
-
-    /// Tiles of a set.
-    #[inline(always)]
-    pub const fn steps(&self) -> u32 {
-        (self.blocks + self.quads() - 1) >> (3 - self.together)
-    }
-
-    /// Tiles of a warp.
-    #[inline(always)]
-    pub const fn tiles(&self) -> u32 {
-        self.sets() * self.steps()
-    }
-
-    /// The slots in the order in which they are worked on: the first set of each, the sets it has, and the step.
-    #[cfg(not(target_arch = "nvptx64"))]
-    pub fn order(self) -> std::vec::Vec<(u32, u32, u32)> {
-        let (mut set, mut slots) = (0, std::vec::Vec::new());
-        for bundle in [BUNDLE, PAIR, 1] {
-            while self.sets() - set >= bundle {
-                for step in 0..self.steps() {
-                    let pair = bundle.min(PAIR);
-                    slots.extend((0..bundle / pair).map(|i| (set + i * pair, pair, step)));
-                }
-                set += bundle;
-            }
-        }
-        slots
-    }
-}
-
-/// What a block does in a phase: its warps' segment, the first row of the first warp, and the rows that there are.
+/// The sets are worked on in rounds, of as many as there is room for the sums of. The tiles of a round are ordered by their
+/// columns, and then by set; each warp takes as many of them as the others, one after another. So a warp seldom has more
+/// than one part of the activations to look at, and all have the same to do, whatever the shape. The sums over a row's
+/// tiles are left to the end of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {
-    /// What each warp does.
-    pub segment: Segment,
-    /// The first row of the first warp, among the group's or, for the head, all.
+    /// Sets of rows; the last may be beyond the matrix.
+    pub sets: u32,
+    /// Blocks of 256 weights in a row.
+    pub blocks: u32,
+    /// The first row, among the group's or, for the head, all.
     pub first: u32,
     /// The rows that there are.
-    pub limit: u32,
+    pub rows: u32,
 }
 
 impl Job {
+    /// Sets of a round.
+    #[inline(always)]
+    pub const fn round(&self) -> u32 {
+        let most = SUMS / self.blocks;
+        if most < self.sets { most } else { self.sets }
+    }
+
+    /// Tiles of a warp in a round of `sets` sets.
+    #[inline(always)]
+    pub const fn tiles_of(&self, sets: u32) -> u32 {
+        (sets * self.blocks).div_ceil(WARPS)
+    }
+
+    /// Tiles of a warp in all.
+    #[inline(always)]
+    pub const fn tiles(&self) -> u32 {
+        let round = self.round();
+        self.sets / round * self.tiles_of(round) + self.tiles_of(self.sets % round)
+    }
+
+    /// The sets of the last round.
+    #[inline(always)]
+    const fn last_round(&self) -> u32 {
+        let round = self.round();
+        self.sets - (self.sets - 1) / round * round
+    }
+
     /// What warp `warp` does of it.
     #[inline(always)]
     pub const fn work(self, warp: u32) -> Work {
-        let Self { segment, first, limit } = self;
-        let first = first + warp * segment.rows;
-        let beyond = limit.saturating_sub(first);
         Work {
-            sets: segment.sets(),
-            steps: segment.steps(),
-            blocks: segment.blocks,
-            together: segment.together,
-            first,
-            rows: if beyond < segment.rows { beyond } else { segment.rows },
+            job: self,
+            round: self.round(),
+            full: self.begin(warp, self.round()),
+            last: self.begin(warp, self.last_round()),
         }
+    }
+
+    /// Where warp `warp` begins in a round of `sets` sets.
+    #[inline(always)]
+    const fn begin(&self, warp: u32, sets: u32) -> Begin {
+        let tile = warp * self.tiles_of(sets);
+        Begin { block: tile / sets, set: tile % sets }
+    }
+
+    /// The tiles in the order in which they arrive, a warp's after another's: the set and the block of each; the block is
+    /// beyond the row where a warp has nothing to do.
+    #[cfg(not(target_arch = "nvptx64"))]
+    pub fn order(self) -> impl Iterator<Item = (u32, u32)> {
+        let round = self.round();
+        (0..self.sets).step_by(round as usize).flat_map(move |first| {
+            let sets = round.min(self.sets - first);
+            let count = self.tiles_of(sets);
+            let tiles = (0..count).flat_map(move |i| (0..WARPS).map(move |warp| warp * count + i));
+            tiles.map(move |tile| (first + tile % sets, tile / sets))
+        })
     }
 }
 
-/// What a warp does in a phase, as it needs it: see [`Segment`].
-///
-/// The sums of the rows of 8 bundles at most, a *batch*, end up in the lanes, one in each. Where a lane's row is in a
-/// batch follows from the way in which the sums are added, which saves putting them in order. The bits of a lane's number
-/// are, from the highest: the row in its set, the lower and the higher bit of the set in its bundle, the bundle.
+/// Where a warp begins in a round: the block of the rows, and the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// The block.
+    pub block: u32,
+    /// The set of the round.
+    pub set: u32,
+}
+
+/// What a warp does in a phase, as it needs it: divisions take a GPU long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
-    /// Sets of rows.
-    pub sets: u32,
-    /// Tiles of a set.
-    pub steps: u32,
-    /// Blocks of 256 weights in a row.
-    pub blocks: u32,
-    /// The logarithm of the rows of a set.
-    pub together: u32,
-    /// The first row, among the group's or, for the head, all.
-    pub first: u32,
-    /// Rows that there are: fewer than the sets have where the matrix ends.
-    pub rows: u32,
+    /// What the block does.
+    pub job: Job,
+    /// The sets of a round.
+    pub round: u32,
+    /// Where the warp begins in a full round.
+    pub full: Begin,
+    /// Where it begins in the last.
+    pub last: Begin,
 }
 
 impl Work {
-    /// Sets of a batch: as many as have a row for each lane.
-    #[inline(always)]
-    pub const fn batch(&self) -> u32 {
-        32 >> self.together
-    }
-
-    /// Slots with two tiles of each warp, and slots with one.
-    #[inline(always)]
-    pub const fn slots(&self) -> [u32; 2] {
-        [self.sets / PAIR * self.steps, self.sets % PAIR * self.steps]
-    }
-
-    /// Quads of lanes that share a row.
-    #[inline(always)]
-    pub const fn quads(&self) -> u32 {
-        tile::BLOCKS as u32 >> self.together
-    }
-
-    /// The bit of a lane's number that is the lower one of its set in the bundle.
-    #[inline(always)]
-    pub const fn set_bit(&self) -> u32 {
-        16 >> self.together
-    }
-
-    /// The row of a batch whose sum a lane gets.
-    #[inline(always)]
-    pub const fn row(&self, lane: u32) -> u32 {
-        let lower = self.set_bit();
-        let higher = lower / 2;
-        let set = (lane & lower != 0) as u32 | ((lane & higher != 0) as u32) << 1;
-        let bundle = lane & (higher - 1);
-        ((BUNDLE * bundle + set) << self.together) | (lane / (2 * lower))
-    }
-
-    /// The bit in which the lanes of a row with an even number and of the next row differ.
-    #[inline(always)]
-    pub const fn neighbour(&self) -> u32 {
-        if self.together == 0 { 16 } else { 32 >> self.together }
-    }
-
     /// As four words of the table in shared memory.
     #[inline(always)]
     pub(super) const fn pack(self) -> [u32; 4] {
-        [self.sets | self.together << 30, self.blocks | self.steps << 16, self.first, self.rows]
+        let Self { job: Job { sets, blocks, first, rows }, round, full, last } = self;
+        let begins = full.block | full.set << 8 | last.block << 16 | last.set << 24;
+        [sets | blocks << 16 | round << 24, first, rows, begins]
     }
 
     /// From those.
     #[inline(always)]
-    pub(super) const fn unpack([sets, blocks, first, rows]: [u32; 4]) -> Self {
+    pub(super) const fn unpack([sizes, first, rows, begins]: [u32; 4]) -> Self {
+        let byte = 0xff;
         Self {
-            sets: sets & ((1 << 30) - 1),
-            steps: blocks >> 16,
-            blocks: blocks & 0xffff,
-            together: sets >> 30,
-            first,
-            rows,
+            job: Job { sets: sizes & 0xffff, blocks: sizes >> 16 & byte, first, rows },
+            round: sizes >> 24,
+            full: Begin { block: begins & byte, set: begins >> 8 & byte },
+            last: Begin { block: begins >> 16 & byte, set: begins >> 24 },
         }
     }
 }
@@ -321,13 +259,7 @@ impl Stream {
     /// group's value.
     #[inline(always)]
     pub const fn field(phase: Phase, values: bool) -> u32 {
-        match phase {
-            Phase::Heads => values as u32,
-            Phase::Output => 2,
-            Phase::GateUp => 3,
-            Phase::Down => 4,
-            Phase::Logits => 0,
-        }
+        if phase as u32 == 0 { values as u32 } else { phase as u32 + 1 }
     }
 
     /// The stream of a layer, or of the logits behind the last, from the table in shared memory.
@@ -384,7 +316,7 @@ pub struct Shared {
     pub embedded: u32,
     /// Queries, key and value: `f32`.
     pub heads: u32,
-    /// The warps' results of attention: `f32`.
+    /// The warps' results of attention, or a phase's sums: `f32`.
     pub partials: u32,
     /// The ring.
     pub ring: u32,
@@ -437,33 +369,25 @@ impl Plan {
         (self.hidden / 32).div_ceil(self.groups * self.blocks)
     }
 
-    /// Warps of a group.
-    #[inline(always)]
-    pub const fn warps(&self) -> u32 {
-        self.blocks * WARPS
-    }
-
     /// What a block of a group does in a phase.
     #[inline(always)]
     pub const fn job(&self, phase: Phase, group: u32, rank: u32) -> Job {
         let hidden = self.hidden / tile::BLOCK as u32;
-        // The matrix's rows, the warps that share them, this block among theirs, and the blocks of a row.
-        let (limit, warps, block, blocks) = match phase {
+        // The matrix's rows, the thread blocks that share them, this one among those, and the blocks of a row.
+        let (limit, shares, block, blocks) = match phase {
             Phase::Heads if rank < self.key_blocks => {
-                ((self.heads + 1) * HEAD, self.key_blocks * WARPS, rank, hidden)
+                ((self.heads + 1) * HEAD, self.key_blocks, rank, hidden)
             }
-            Phase::Heads => (HEAD, (self.blocks - self.key_blocks) * WARPS, rank - self.key_blocks, hidden),
-            Phase::Output => (self.hidden, self.warps(), rank, self.heads * HEAD / tile::BLOCK as u32),
-            // Gate and up of an element are a warp's.
-            Phase::GateUp => (2 * self.slice(group).0 * tile::BLOCK as u32, self.warps(), rank, hidden),
-            Phase::Down => (self.hidden, self.warps(), rank, self.slice(group).0),
-            Phase::Logits => (self.vocab, self.groups * self.warps(), group * self.blocks + rank, hidden),
+            Phase::Heads => (HEAD, self.blocks - self.key_blocks, rank - self.key_blocks, hidden),
+            Phase::Output => (self.hidden, self.blocks, rank, self.heads * HEAD / tile::BLOCK as u32),
+            Phase::GateUp => (2 * self.slice(group).0 * tile::BLOCK as u32, self.blocks, rank, hidden),
+            Phase::Down => (self.hidden, self.blocks, rank, self.slice(group).0),
+            Phase::Logits => (self.vocab, self.groups * self.blocks, group * self.blocks + rank, hidden),
         };
-        let rows = match phase {
-            Phase::GateUp => 2 * (limit / 2).div_ceil(warps),
-            _ => limit.div_ceil(warps),
-        };
-        Job { segment: Segment::of(rows, blocks), first: block * WARPS * rows, limit }
+        let sets = limit.div_ceil(tile::ROWS).div_ceil(shares);
+        let first = block * sets * tile::ROWS;
+        let beyond = limit.saturating_sub(first);
+        Job { sets, blocks, first, rows: if beyond < sets * tile::ROWS { beyond } else { sets * tile::ROWS } }
     }
 
     /// Blocks of a group that share the attention of the token at `position`: all that have a slot, if any share it, as one
@@ -554,22 +478,19 @@ pub enum Source {
 
 #[cfg(not(target_arch = "nvptx64"))]
 impl Plan {
-    /// The matrix, row and block of 256 that quad `quad` has of a warp's tile, that of step `step` of set `set`; none
-    /// beyond the matrix.
+    /// The matrix, row and block of 256 weights that row `row` of a thread block's is in block `block` of; none beyond the
+    /// matrix.
     pub fn source(
         &self,
         phase: Phase,
-        (group, rank, warp): (u32, u32, u32),
-        (set, step): (u32, u32),
-        quad: u32,
+        (group, rank): (u32, u32),
+        (row, block): (u32, u32),
     ) -> Option<(Source, u32, u32)> {
-        let Job { segment: s, first, limit } = self.job(phase, group, rank);
-        let row = (set << s.together) + quad / s.quads();
-        let block = step * s.quads() + quad % s.quads();
-        let i = first + warp * s.rows + row;
-        if row >= s.rows || block >= s.blocks || i >= limit {
+        let job = self.job(phase, group, rank);
+        if row >= job.rows || block >= job.blocks {
             return None;
         }
+        let i = job.first + row;
         let (_, slice) = self.slice(group);
         Some(match phase {
             Phase::Heads if rank >= self.key_blocks => (Source::V, group * HEAD + i, block),

@@ -1,28 +1,35 @@
-//! A tile: what a warp multiplies at a time, 8 blocks of 256 weights, a quarter of a block in each lane.
+//! A tile: what a warp multiplies at a time, 16 rows of 256 weights, as the tensor cores take them.
 //!
-//! Lane `4 q + j` has chunk `j`, of 64 weights, of the tile's block `q`. Codes are cut into pieces of 16 bytes as in
-//! [`layout`](crate::layout), and pieces with the same number lie together, so that a warp reads neighbouring ones.
+//! A product of the tensor cores (`mma.m16n8k32`) has 16 rows of 32 weights on its left, and room for 8 vectors on its right.
+//! There is one vector, but 32 weights have a scale of their own, so it is cut into groups of 32, which are the 8 vectors.
+//! A product gives the sums of its weights with all groups, of which that with the weights' own is wanted: column `m` of
+//! product `m`. That is 8 products for a tile, as many as with one vector in each, and no sum waits for another.
+//!
+//! Lane `4 g + t` has weights of rows `g` and `g + 8` and activations of group `g`, and gets the sums of groups `2 t` and
+//! `2 t + 1` of these rows. What it needs of a tile lies together, in planes with a place for each lane, so that a warp reads
+//! neighbouring ones:
 //!
 //! | kind | planes | bytes |
 //! |---|---|---|
-//! | `Q4_K` | 2 pieces of codes · 2 scales and 2 minima, a byte each, for each lane · 8 pairs of factors | 1,184 |
-//! | `Q6_K` | 2 pieces of low and 1 of high codes · 4 scales for each lane · 8 factors | 1,680 |
-//! | `Q8_0` | 4 pieces of codes · 2 factors for each lane | 2,176 |
+//! | `Q4_K` | 4 pieces of codes · 2 scales and 2 minima, a byte each, of either row · a pair of factors of each row | 2,368 |
+//! | `Q6_K` | 4 pieces of low and 2 of high codes · 4 scales of either row · a factor of each row | 3,360 |
+//! | `Q8_0` | 8 pieces of codes · 2 factors of either row | 4,352 |
 //!
-//! No value is changed; the 6-bit scales of `Q4_K` are taken apart, because that costs a warp more than reading 3 % more.
+//! A piece is 16 bytes: of row `g`, of row `g + 8`, and both again 16 columns further. In those of `Q4_K` and `Q6_K` the low
+//! halves of the bytes are of a group, the high halves of the next one. No value is changed; the 6-bit scales of `Q4_K` are
+//! taken apart, because that costs a warp more than reading 3 % more.
 
-use cuda_std::dot::dp4a_u32_i32;
-use cuda_std::half::{f16_to_f32, f16x2_to_f32};
+use cuda_std::half::f16x2_to_f32;
+use cuda_std::mma::{m16n8k32_i8, m16n8k32_u8_i8};
 use cuda_std::prelude::*;
 
-use crate::activation::Quantized;
+use crate::activation::Vector;
 use crate::layout::Kind;
-use crate::weights::{q4k_sums, q8_0_dot};
 
-/// Blocks of 256 weights in a tile.
-pub const BLOCKS: usize = 8;
+/// Rows of a tile.
+pub const ROWS: u32 = 16;
 
-/// Weights of a block.
+/// Weights of a row of a tile: those of a block.
 pub const BLOCK: usize = 256;
 
 /// The kinds of a layer's matrices are kept in this many bits each.
@@ -30,16 +37,20 @@ pub const KIND_BITS: u32 = 4;
 
 /// Where the planes of a tile begin, in bytes.
 pub mod planes {
+    /// Bytes of a plane of pieces.
+    pub const PIECES: usize = 512;
     /// `Q4_K`: a lane's scales and minima.
-    pub const Q4K_SCALES: usize = 1024;
-    /// `Q4_K`: a block's two factors.
-    pub const Q4K_FACTORS: usize = Q4K_SCALES + 128;
+    pub const Q4K_SCALES: usize = 4 * PIECES;
+    /// `Q4_K`: two rows' factors.
+    pub const Q4K_FACTORS: usize = Q4K_SCALES + 256;
+    /// `Q6_K`: the high codes.
+    pub const Q6K_HIGH: usize = 4 * PIECES;
     /// `Q6_K`: a lane's scales.
-    pub const Q6K_SCALES: usize = 1536;
-    /// `Q6_K`: a block's factor.
-    pub const Q6K_FACTORS: usize = Q6K_SCALES + 128;
+    pub const Q6K_SCALES: usize = Q6K_HIGH + 2 * PIECES;
+    /// `Q6_K`: two rows' factors.
+    pub const Q6K_FACTORS: usize = Q6K_SCALES + 256;
     /// `Q8_0`: a lane's factors.
-    pub const Q8_0_FACTORS: usize = 2048;
+    pub const Q8_0_FACTORS: usize = 8 * PIECES;
 }
 
 /// The kind of a tile, as the kernel's table has it.
@@ -75,19 +86,28 @@ impl Code {
     }
 }
 
-/// A lane's chunk of a tile, in registers.
+/// A lane's part of a tile, in registers.
 pub trait Tile: Copy {
     /// Bytes of a tile.
     const BYTES: u32;
 
-    /// Loads the chunk of `lane`.
+    /// The activations of a tile's columns, as a lane needs them.
+    type Columns: Copy;
+
+    /// Loads the part of `lane`.
     ///
     /// # Safety
     /// The tile must be of this kind.
-    unsafe fn load(tile: shared::Slice<u8>, lane: usize) -> Self;
+    unsafe fn load(tile: shared::Slice<u8>, lane: u32) -> Self;
 
-    /// The dot product with a chunk of activations.
-    fn dot(self, x: &Quantized) -> f32;
+    /// The activations of the 256 columns `block`.
+    ///
+    /// # Safety
+    /// The input must have them, and be complete.
+    unsafe fn columns(input: Vector, block: u32, lane: u32) -> Self::Columns;
+
+    /// This lane's part of the dot products of rows `g` and `g + 8`. All lanes must call it.
+    fn dot(self, x: &Self::Columns, lane: u32) -> [f32; 2];
 }
 
 /// Element `index` of the plane that lies `offset` bytes into a tile.
@@ -95,35 +115,96 @@ pub trait Tile: Copy {
 /// # Safety
 /// The tile must have it, aligned.
 #[inline(always)]
-unsafe fn at<T: Plain>(tile: shared::Slice<u8>, offset: usize, index: usize) -> T {
+unsafe fn at<T: Plain>(tile: shared::Slice<u8>, offset: usize, index: u32) -> T {
     // SAFETY: as the caller promises.
-    unsafe { tile.from(offset).cast::<T>().get(index) }
+    unsafe { tile.from(offset).cast::<T>().get(index as usize) }
 }
 
 /// Byte `i` of a word as a number. By way of the last digits of a large number: a conversion takes several times as long.
 #[inline(always)]
 fn byte(word: u32, i: u32) -> f32 {
     const LARGE: u32 = 0x4b00_0000;
-    f32::from_bits(LARGE | word >> (8 * i) & 0xff) - f32::from_bits(LARGE)
+    // The byte, two zeros, and the number's highest byte.
+    f32::from_bits(misc::byte_permute(word, LARGE, 0x7440 + i)) - f32::from_bits(LARGE)
 }
 
-/// `Q4_K`: the low halves of the codes are the first 32 weights, the high halves the others.
+/// The bits of `1.5 * 2^23`, which sums begin with: as the bits of a number they are that much more than the sum, exactly,
+/// for sums below `2^22`. The largest is `16 * 15 * 128 * 32`.
+const LARGE: i32 = 0x4b40_0000;
+
+/// A sum that began with [`LARGE`] as a number.
+#[inline(always)]
+fn number(sum: i32) -> f32 {
+    f32::from_bits(sum as u32) - f32::from_bits(LARGE as u32)
+}
+
+/// The one of four that `t` says.
+#[inline(always)]
+fn pick(t: u32, a: i32, b: i32, c: i32, d: i32) -> i32 {
+    let low = if t & 1 == 0 { a } else { b };
+    let high = if t & 1 == 0 { c } else { d };
+    if t & 2 == 0 { low } else { high }
+}
+
+/// Of eight products this lane's sums, as numbers: groups `2 t` and `2 t + 1` of row `g`, and of row `g + 8`.
+#[inline(always)]
+fn own(t: u32, products: [[i32; 4]; 8]) -> [f32; 4] {
+    let mut sums = [0.0; 4];
+    for i in 0..4 {
+        let p = i % 2;
+        sums[i] = number(pick(t, products[p][i], products[2 + p][i], products[4 + p][i], products[6 + p][i]));
+    }
+    sums
+}
+
+/// Activations with a scale for each 32 columns.
+#[derive(Clone, Copy)]
+pub struct Groups {
+    /// The lane's words of its group, for all products.
+    words: [u32; 2],
+    /// The scales of the groups that it gets the sums of.
+    scales: [f32; 2],
+    /// The sums of their activations.
+    sums: [f32; 2],
+}
+
+impl Groups {
+    /// # Safety
+    /// As for [`Tile::columns`].
+    #[inline(always)]
+    unsafe fn of(input: Vector, block: u32, lane: u32) -> Self {
+        let (g, t) = (lane / 4, lane % 4);
+        // SAFETY: as the caller promises.
+        unsafe {
+            let sums = input.sums((4 * block + t) as usize).0;
+            Self {
+                words: [0, 1].map(|half| input.word((16 * block + 2 * g + half) as usize, t as usize)),
+                scales: input.scales((4 * block + t) as usize).0,
+                sums: [sums[0] + sums[1], sums[2] + sums[3]],
+            }
+        }
+    }
+}
+
+/// `Q4_K`: 32 weights share a scale and a minimum.
 #[derive(Clone, Copy)]
 pub struct Q4K {
-    codes: [U32x4; 2],
-    scales: u32,
-    factors: u32,
+    codes: [U32x4; 4],
+    scales: U32x2,
+    factors: U32x2,
 }
 
 impl Tile for Q4K {
-    const BYTES: u32 = planes::Q4K_FACTORS as u32 + 32;
+    const BYTES: u32 = planes::Q4K_FACTORS as u32 + 64;
+
+    type Columns = Groups;
 
     #[inline(always)]
-    unsafe fn load(tile: shared::Slice<u8>, lane: usize) -> Self {
+    unsafe fn load(tile: shared::Slice<u8>, lane: u32) -> Self {
         // SAFETY: as the caller promises.
         unsafe {
             Self {
-                codes: [at(tile, 0, lane), at(tile, 512, lane)],
+                codes: core::array::from_fn(|p| at(tile, planes::PIECES * p, lane)),
                 scales: at(tile, planes::Q4K_SCALES, lane),
                 factors: at(tile, planes::Q4K_FACTORS, lane / 4),
             }
@@ -131,90 +212,171 @@ impl Tile for Q4K {
     }
 
     #[inline(always)]
-    fn dot(self, x: &Quantized) -> f32 {
-        let sums = q4k_sums(&self.codes, x);
-        let scales =
-            [byte(self.scales, 0) * x.scales.0[0], byte(self.scales, 1) * (x.scales.0[1] * (1.0 / 16.0))];
-        let products = scales[1].mul_add(sums[1] as f32, scales[0] * sums[0] as f32);
-        let sums = [x.sums.0[0] + x.sums.0[1], x.sums.0[2] + x.sums.0[3]];
-        let offsets = byte(self.scales, 3).mul_add(sums[1], byte(self.scales, 2) * sums[0]);
-        let [d, min] = f16x2_to_f32(self.factors);
-        d.mul_add(products, -(min * offsets))
+    unsafe fn columns(input: Vector, block: u32, lane: u32) -> Groups {
+        // SAFETY: as the caller promises.
+        let mut x = unsafe { Groups::of(input, block, lane) };
+        // The second group's codes are multiplied where they stand.
+        x.scales[1] *= 1.0 / 16.0;
+        x
     }
+
+    #[inline(always)]
+    fn dot(self, x: &Groups, lane: u32) -> [f32; 2] {
+        let sums = own(
+            lane % 4,
+            core::array::from_fn(|m| {
+                let mask = [0x0f0f_0f0f, 0xf0f0_f0f0][m % 2];
+                m16n8k32_u8_i8(self.codes[m / 2].0.map(|word| word & mask), x.words, [LARGE; 4])
+            }),
+        );
+        [0, 1].map(|row| {
+            let scales = self.scales.0[row];
+            let [a, b] = [byte(scales, 0) * x.scales[0], byte(scales, 1) * x.scales[1]];
+            let products = b.mul_add(sums[2 * row + 1], a * sums[2 * row]);
+            let offsets = byte(scales, 3).mul_add(x.sums[1], byte(scales, 2) * x.sums[0]);
+            let [d, min] = f16x2_to_f32(self.factors.0[row]);
+            d.mul_add(products, -(min * offsets))
+        })
+    }
+}
+
+/// Activations for weights of which 16 share a scale: either half of a block is cut into 8 vectors of 16, which have their
+/// places in the 32 columns of a product, the even ones in the first half and the odd ones in the second.
+#[derive(Clone, Copy)]
+pub struct Sixteens {
+    /// The lane's words for the first four products, and for the others.
+    words: [[u32; 2]; 2],
+    /// The scale of group `t` of either half.
+    scales: [f32; 2],
+    /// 32 times the sums of the activations of its two sixteens.
+    offsets: [[f32; 2]; 2],
 }
 
 /// `Q6_K`: sixteen weights share a scale.
 #[derive(Clone, Copy)]
 pub struct Q6K {
-    low: [U32x4; 2],
-    high: U32x4,
-    scales: u32,
-    factor: f16,
+    low: [U32x4; 4],
+    high: [U32x4; 2],
+    scales: U32x2,
+    factors: u32,
 }
 
 impl Tile for Q6K {
-    const BYTES: u32 = planes::Q6K_FACTORS as u32 + 16;
+    const BYTES: u32 = planes::Q6K_FACTORS as u32 + 32;
+
+    type Columns = Sixteens;
 
     #[inline(always)]
-    unsafe fn load(tile: shared::Slice<u8>, lane: usize) -> Self {
+    unsafe fn load(tile: shared::Slice<u8>, lane: u32) -> Self {
         // SAFETY: as the caller promises.
         unsafe {
             Self {
-                low: [at(tile, 0, lane), at(tile, 512, lane)],
-                high: at(tile, 1024, lane),
+                low: core::array::from_fn(|p| at(tile, planes::PIECES * p, lane)),
+                high: core::array::from_fn(|p| at(tile, planes::Q6K_HIGH + planes::PIECES * p, lane)),
                 scales: at(tile, planes::Q6K_SCALES, lane),
-                factor: at(tile, planes::Q6K_FACTORS, lane / 4),
+                factors: at(tile, planes::Q6K_FACTORS, lane / 4),
             }
         }
     }
 
     #[inline(always)]
-    fn dot(self, x: &Quantized) -> f32 {
-        let mut total = 0.0f32;
-        for q in 0..4 {
-            // The low and the high bits multiply for themselves, where they stand: no shifts.
-            let (low_mask, low_unit) = [(0x0f0f_0f0f, 1.0), (0xf0f0_f0f0, 1.0 / 16.0)][q / 2];
-            let (high_mask, high_unit) =
-                [(0x0303_0303, 16.0), (0x0c0c_0c0c, 4.0), (0x3030_3030, 1.0), (0xc0c0_c0c0, 0.25)][q];
-            let (mut low, mut high) = (0, 0);
-            for w in 0..4 {
-                low = dp4a_u32_i32(self.low[q % 2].0[w] & low_mask, x.codes[q].0[w], low);
-                high = dp4a_u32_i32(self.high.0[w] & high_mask, x.codes[q].0[w], high);
+    unsafe fn columns(input: Vector, block: u32, lane: u32) -> Sixteens {
+        let (g, t) = (lane / 4, lane % 4);
+        let group = |half: u32| (8 * block + 4 * half + t) as usize;
+        // SAFETY: as the caller promises.
+        unsafe {
+            Sixteens {
+                words: [0, 1].map(|half| {
+                    let word = input.word((16 * block + 8 * half + g) as usize, t as usize);
+                    if g.is_multiple_of(2) { [word, 0] } else { [0, word] }
+                }),
+                scales: [0, 1].map(|half| input.scale(group(half))),
+                offsets: [0, 1].map(|half| input.group_sums(group(half)).0.map(|sum| 32.0 * sum)),
             }
-            // Exact: both are multiples of their units.
-            let sum = (high as f32).mul_add(high_unit, low as f32 * low_unit);
-            // The codes stand for 32 less: take 32 times the activations' sum away.
-            let group = x.scales.0[q / 2].mul_add(sum, -32.0 * x.sums.0[q]);
-            let scale = f32::from((self.scales >> (8 * q)) as u8 as i8);
-            total = scale.mul_add(group, total);
         }
-        f16_to_f32(self.factor) * total
+    }
+
+    #[inline(always)]
+    fn dot(self, x: &Sixteens, lane: u32) -> [f32; 2] {
+        let mut products = [[0; 4]; 8];
+        for m in 0..8 {
+            let mut codes = [0; 4];
+            for i in 0..4 {
+                let (low, high) = (self.low[m / 2].0[i], self.high[m / 4].0[i]);
+                let low = if m % 2 == 0 { low } else { low >> 4 };
+                let high = match m % 4 {
+                    0 => high << 4,
+                    1 => high << 2,
+                    2 => high,
+                    _ => high >> 2,
+                };
+                codes[i] = low & 0x0f0f_0f0f | high & 0x3030_3030;
+            }
+            products[m] = m16n8k32_u8_i8(codes, x.words[m / 4], [LARGE; 4]);
+        }
+        let factors = f16x2_to_f32(self.factors);
+        [0, 1].map(|row| {
+            // From signed to what `byte` takes.
+            let scales = self.scales.0[row] ^ 0x8080_8080;
+            let mut total = 0.0f32;
+            for half in 0..2 {
+                for side in 0..2 {
+                    // The lane's group of the half, whose product has nothing else.
+                    let (p, i) = (4 * half, 2 * row + side);
+                    let own = pick(
+                        lane % 4,
+                        products[p][i],
+                        products[p + 1][i],
+                        products[p + 2][i],
+                        products[p + 3][i],
+                    );
+                    // The codes stand for 32 less: take 32 times the activations' sum away.
+                    let sum = number(own);
+                    let group = x.scales[half].mul_add(sum, -x.offsets[half][side]);
+                    let scale = byte(scales, (2 * half + side) as u32) - 128.0;
+                    total = scale.mul_add(group, total);
+                }
+            }
+            factors[row] * total
+        })
     }
 }
 
 /// `Q8_0`: 32 weights share a factor.
 #[derive(Clone, Copy)]
 pub struct Q8_0 {
-    codes: [U32x4; 4],
-    factors: u32,
+    codes: [U32x4; 8],
+    factors: U32x2,
 }
 
 impl Tile for Q8_0 {
-    const BYTES: u32 = planes::Q8_0_FACTORS as u32 + 128;
+    const BYTES: u32 = planes::Q8_0_FACTORS as u32 + 256;
+
+    type Columns = Groups;
 
     #[inline(always)]
-    unsafe fn load(tile: shared::Slice<u8>, lane: usize) -> Self {
+    unsafe fn load(tile: shared::Slice<u8>, lane: u32) -> Self {
         // SAFETY: as the caller promises.
         unsafe {
             Self {
-                codes: core::array::from_fn(|p| at(tile, 512 * p, lane)),
+                codes: core::array::from_fn(|p| at(tile, planes::PIECES * p, lane)),
                 factors: at(tile, planes::Q8_0_FACTORS, lane),
             }
         }
     }
 
     #[inline(always)]
-    fn dot(self, x: &Quantized) -> f32 {
-        q8_0_dot(&self.codes, self.factors, x)
+    unsafe fn columns(input: Vector, block: u32, lane: u32) -> Groups {
+        // SAFETY: as the caller promises.
+        unsafe { Groups::of(input, block, lane) }
+    }
+
+    #[inline(always)]
+    fn dot(self, x: &Groups, lane: u32) -> [f32; 2] {
+        let sums = own(lane % 4, core::array::from_fn(|m| m16n8k32_i8(self.codes[m].0, x.words, [LARGE; 4])));
+        [0, 1].map(|row| {
+            let [a, b] = f16x2_to_f32(self.factors.0[row]);
+            (b * x.scales[1]).mul_add(sums[2 * row + 1], a * x.scales[0] * sums[2 * row])
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! The clock of a multiprocessor, and a hint to the compiler.
+//! The clock of a multiprocessor, bytes of words, and a hint to the compiler.
 
 /// Counts the multiprocessor's clock cycles. On the simulator it counts nanoseconds.
 #[inline(always)]
@@ -12,6 +12,27 @@ pub fn clock() -> u64 {
     }
     #[cfg(not(target_arch = "nvptx64"))]
     crate::thread::global_timer()
+}
+
+/// Four of the bytes of two words: byte `i` of the result is the one that digit `i` of `selector`, four bits each, is the
+/// number of. The bytes of `a` are numbers 0 to 3, those of `b` 4 to 7; PTX's `prmt`, without its copies of signs.
+#[inline(always)]
+pub fn byte_permute(a: u32, b: u32, selector: u32) -> u32 {
+    #[cfg(target_arch = "nvptx64")]
+    {
+        let d: u32;
+        // SAFETY: arithmetic on registers.
+        unsafe {
+            core::arch::asm!("prmt.b32 {}, {}, {}, {};", out(reg32) d, in(reg32) a, in(reg32) b, in(reg32) selector & 0x7777,
+                options(pure, nomem, nostack))
+        };
+        d
+    }
+    #[cfg(not(target_arch = "nvptx64"))]
+    {
+        let bytes = (u64::from(b) << 32 | u64::from(a)).to_le_bytes();
+        u32::from_le_bytes(core::array::from_fn(|i| bytes[(selector >> (4 * i) & 7) as usize]))
+    }
 }
 
 /// `value`, of which the compiler may assume nothing, each time anew: what is computed from it stays where it is used.

@@ -40,23 +40,56 @@ fn product<T: Copy, const K: usize>(
     d
 }
 
-/// 16×32 signed bytes by 32×8 signed bytes, sums in 32 bits.
+/// The same for bytes, four at a time; a word of zeros, which is what a matrix of few columns is padded with, is skipped.
+#[cfg(not(target_arch = "nvptx64"))]
 #[track_caller]
-#[inline(always)]
-pub fn m16n8k32_i8(a: [u32; 4], b: [u32; 2], c: [i32; 4]) -> [i32; 4] {
-    #[cfg(target_arch = "nvptx64")]
-    {
-        // SAFETY: the whole warp calls it; arithmetic on registers.
-        let d = unsafe {
-            crate::nvptx::mma_m16n8k32_s8(a[0], a[1], a[2], a[3], b[0], b[1], c[0], c[1], c[2], c[3])
-        };
-        [d.0, d.1, d.2, d.3]
+fn product_of_bytes(
+    name: &'static str,
+    a: [u32; 4],
+    b: [u32; 2],
+    c: [i32; 4],
+    dot: impl Fn(u32, u32, i32) -> i32,
+) -> [i32; 4] {
+    let all = cuda_sim::device::warp_gather(name, [a[0], a[1], a[2], a[3], b[0], b[1], 0, 0]);
+    let lane = crate::warp::lane_id() as usize;
+    let (mut d, t) = (c, lane % 4);
+    for column in 0..2 {
+        for word in 0..8 {
+            let (half, from) = (word / 4, word % 4);
+            let right = all[(2 * t + column) * 4 + from][4 + half];
+            if right != 0 {
+                let left = &all[lane / 4 * 4 + from];
+                d[column] = dot(left[2 * half], right, d[column]);
+                d[2 + column] = dot(left[2 * half + 1], right, d[2 + column]);
+            }
+        }
     }
-    #[cfg(not(target_arch = "nvptx64"))]
-    product::<i32, 32>("mma m16n8k32 i8", a, b, c, |d, x, y, part| {
-        let byte = |w: u32| i32::from(w.to_le_bytes()[part] as i8);
-        d.wrapping_add(byte(x) * byte(y))
-    })
+    d
+}
+
+macro_rules! products_of_bytes {
+    ($($name:ident, $label:literal, $intrinsic:ident, $dot:ident, $doc:literal;)*) => {$(
+        #[doc = $doc]
+        #[track_caller]
+        #[inline(always)]
+        pub fn $name(a: [u32; 4], b: [u32; 2], c: [i32; 4]) -> [i32; 4] {
+            #[cfg(target_arch = "nvptx64")]
+            {
+                // SAFETY: the whole warp calls it; arithmetic on registers.
+                let d = unsafe {
+                    crate::nvptx::$intrinsic(a[0], a[1], a[2], a[3], b[0], b[1], c[0], c[1], c[2], c[3])
+                };
+                [d.0, d.1, d.2, d.3]
+            }
+            #[cfg(not(target_arch = "nvptx64"))]
+            product_of_bytes($label, a, b, c, crate::dot::$dot)
+        }
+    )*};
+}
+
+products_of_bytes! {
+    m16n8k32_i8, "mma m16n8k32 i8", mma_m16n8k32_s8, dp4a_i32, "16×32 signed bytes by 32×8 signed bytes, sums in 32 bits.";
+    m16n8k32_u8_i8, "mma m16n8k32 u8 i8", mma_m16n8k32_u8_s8, dp4a_u32_i32, "16×32 unsigned bytes by 32×8 signed bytes, sums in 32 bits.";
 }
 
 /// 16×16 `bf16` by 16×8 `bf16`, sums in `f32`. The GPU does not say in which order it adds.

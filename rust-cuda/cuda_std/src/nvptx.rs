@@ -70,6 +70,19 @@ unsafe extern "unadjusted" {
         c2: i32,
         c3: i32,
     ) -> Quad<i32>;
+    #[link_name = "llvm.nvvm.mma.m16n8k32.row.col.u8.s8"]
+    pub fn mma_m16n8k32_u8_s8(
+        a0: u32,
+        a1: u32,
+        a2: u32,
+        a3: u32,
+        b0: u32,
+        b1: u32,
+        c0: i32,
+        c1: i32,
+        c2: i32,
+        c3: i32,
+    ) -> Quad<i32>;
     #[link_name = "llvm.nvvm.mma.m16n8k16.row.col.bf16"]
     pub fn mma_m16n8k16_bf16(
         a0: u32,
