@@ -89,7 +89,7 @@ fn a_tile_multiplies_as_the_blocks_in_it() {
                 let products = weights.iter().zip(&x).map(|(w, x)| f64::from(*w) * f64::from(*x));
                 let size: f64 = products.clone().map(f64::abs).sum();
                 let error = (seen - products.sum::<f64>()).abs() / size;
-                // A code that is off by one is several times as much; all the roundings are a twentieth.
+                // A code that is off by one is some hundred times as much; all the roundings are a twentieth.
                 assert!(error < 1e-6, "{quant:?}, row {row}: off by {error}");
             }
         }
