@@ -11,6 +11,9 @@ use rayon::prelude::*;
 use crate::decode::graph::pack::{kind, q6_codes};
 use crate::model::{Layer, Matrix};
 
+#[cfg(test)]
+mod tests;
+
 const PIECE: usize = 16;
 
 /// The matrices that a stream is made of: a layer's, or the head.

@@ -88,7 +88,7 @@ pub const fn profile_phases(layers: u32) -> u32 {
 /// # Safety
 /// The launch is cooperative, of [`Plan::groups`] times [`Plan::blocks`] blocks of [`plan::THREADS`] threads with
 /// [`plan::Shared::bytes`] of dynamic shared memory, laid out as [`Plan::shared`] says. The weights are the plan's, packed
-/// as [`Plan::source`] says. The tokens are in the vocabulary, and their positions in the context. The exchanges' words
+/// in the order of [`plan::Job::order`], of what [`Plan::source`] says. The tokens are in the vocabulary, and their positions in the context. The exchanges' words
 /// are nobody else's, the sums zero, and the tagged words of earlier epochs.
 #[kernel(launch_bounds(320, 1))]
 #[allow(clippy::too_many_arguments)]

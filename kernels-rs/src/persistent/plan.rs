@@ -9,6 +9,9 @@ use cuda_std::prelude::*;
 
 use super::tile;
 
+#[cfg(test)]
+mod tests;
+
 /// Warps of a block that multiply. With more, they would have fewer registers each than the work needs, and what does not
 /// fit costs more than more warps gain: the ring takes most of what would cache it.
 pub const WARPS: u32 = 8;

@@ -2,8 +2,8 @@
 //! them.
 //!
 //! A block's weights are one stream in the order of their use, so that asking for the next ones needs to know their
-//! number and nothing else: it does not stop where the others wait for an exchange. A slot takes one or
-//! two tiles of each warp, or the keys and values of some positions.
+//! number and nothing else: it does not stop where the others wait for an exchange. A slot takes a tile of each warp, or the
+//! keys and values of some positions.
 
 use cuda_std::copy_async::{MBarrier, bulk};
 use cuda_std::prelude::*;

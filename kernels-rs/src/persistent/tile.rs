@@ -15,9 +15,10 @@
 //! | `Q6_K` | 4 pieces of low and 2 of high codes · 4 scales of either row · a factor of each row | 3,360 |
 //! | `Q8_0` | 8 pieces of codes · 2 factors of either row | 4,352 |
 //!
-//! A piece is 16 bytes: of row `g`, of row `g + 8`, and both again 16 columns further. In those of `Q4_K` and `Q6_K` the low
-//! halves of the bytes are of a group, the high halves of the next one. No value is changed; the 6-bit scales of `Q4_K` are
-//! taken apart, because that costs a warp more than reading 3 % more.
+//! A piece is 16 bytes: of row `g`, of row `g + 8`, and both again 16 columns further. In those of `Q4_K` and the low ones of
+//! `Q6_K` the low halves of the bytes are of a group, the high halves of the next one; a byte of the high ones has two bits
+//! of each of four groups. No value is changed; the 6-bit scales of `Q4_K` are taken apart, because that costs a warp more
+//! than reading 3 % more.
 
 use cuda_std::half::f16x2_to_f32;
 use cuda_std::mma::{m16n8k32_i8, m16n8k32_u8_i8};

@@ -17,6 +17,7 @@ pub mod float;
 pub mod global;
 pub mod grid;
 pub mod half;
+pub mod misc;
 pub mod mma;
 pub mod shared;
 pub mod speed;

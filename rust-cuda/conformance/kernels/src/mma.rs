@@ -2,22 +2,43 @@
 
 use cuda_std::prelude::*;
 
-/// `d = a b + c` of 16×32 by 32×8 bytes; one warp.
+/// `d = a b + c` of 16×32 by 32×8 signed bytes; one warp.
 #[kernel]
-pub unsafe fn mma_i8(a: *const i8, b: *const i8, c: *const i32, d: *mut i32) {
+pub unsafe fn mma_i8(a: *const u8, b: *const u8, c: *const i32, d: *mut i32) {
+    // SAFETY: as the caller promises.
+    unsafe { bytes(a, b, c, d, mma::m16n8k32_i8) }
+}
+
+/// The same of unsigned bytes by signed ones.
+#[kernel]
+pub unsafe fn mma_u8_i8(a: *const u8, b: *const u8, c: *const i32, d: *mut i32) {
+    // SAFETY: as the caller promises.
+    unsafe { bytes(a, b, c, d, mma::m16n8k32_u8_i8) }
+}
+
+/// # Safety
+/// The buffers must hold the matrices.
+#[inline(always)]
+unsafe fn bytes(
+    a: *const u8,
+    b: *const u8,
+    c: *const i32,
+    d: *mut i32,
+    product: impl Fn([u32; 4], [u32; 2], [i32; 4]) -> [i32; 4],
+) {
     let lane = warp::lane_id() as usize;
     let (g, t) = (lane / 4, lane % 4);
-    // SAFETY: the buffers hold the matrices.
+    // SAFETY: as the caller promises.
     unsafe {
         let left = |row: usize, column: usize| {
-            u32::from_le_bytes(core::array::from_fn(|i| a.add(row * 32 + column + i).read() as u8))
+            u32::from_le_bytes(core::array::from_fn(|i| a.add(row * 32 + column + i).read()))
         };
         let right =
-            |row: usize| u32::from_le_bytes(core::array::from_fn(|i| b.add((row + i) * 8 + g).read() as u8));
+            |row: usize| u32::from_le_bytes(core::array::from_fn(|i| b.add((row + i) * 8 + g).read()));
         let place = |i: usize| (g + 8 * (i / 2)) * 8 + 2 * t + i % 2;
         let x = [left(g, 4 * t), left(g + 8, 4 * t), left(g, 4 * t + 16), left(g + 8, 4 * t + 16)];
         let y = [right(4 * t), right(4 * t + 16)];
-        let result = mma::m16n8k32_i8(x, y, core::array::from_fn(|i| c.add(place(i)).read()));
+        let result = product(x, y, core::array::from_fn(|i| c.add(place(i)).read()));
         for (i, value) in result.into_iter().enumerate() {
             d.add(place(i)).write(value);
         }
