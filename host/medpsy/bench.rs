@@ -94,7 +94,7 @@ impl BenchRequest {
 /// Admits the model, loads it once and runs the benchmark. `warn` is told what the admission has to say, before weights
 /// are read; `progress` the bytes loaded and of all.
 ///
-/// The digest is computed while the weights are loaded, and compared before any token is run.
+/// The digest is computed while the device is opened and the weights are loaded, and compared before any token is run.
 ///
 /// # Errors
 /// When the request makes no sense, the model is refused or damaged, the device cannot be used, or repeats differ.
@@ -123,19 +123,21 @@ pub fn run(
         return Err(DecodeError::ContextTooLong { asked: context, limit }.into());
     }
 
-    let device = device::open(match request.backend {
+    let backend = match request.backend {
         BenchBackend::Cpu => BackendChoice::Sim,
         BenchBackend::Cuda => BackendChoice::Cuda,
-    })
-    .map_err(DecodeError::from)?;
+    };
     let options =
         DecoderOptions { context: Some(context), activations: request.activations, engine: request.engine };
+    // The digest takes longer than the weights: it goes on while the device is opened, too.
     let (digest, hash_time, decoder, load_time) = std::thread::scope(|scope| {
         let hash = scope.spawn(|| timed(|| sha256(file.bytes())));
-        let (decoder, load_time) = timed(|| Decoder::load(device, &model, &options, progress));
+        let device = device::open(backend).map_err(DecodeError::from);
+        let load = |device| timed(|| Decoder::load(device, &model, &options, progress));
+        let loaded = device.map(load);
         let (digest, hash_time) = hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (digest, hash_time, decoder, load_time)
-    });
+        loaded.map(|(decoder, load_time)| (digest, hash_time, decoder, load_time))
+    })?;
     if let Some(expected) = request.expected_sha256.as_ref().filter(|expected| **expected != digest) {
         return Err(MedPsyError::DigestMismatch { expected: expected.clone(), got: digest });
     }

@@ -3,6 +3,7 @@
 use psionic::medpsy::gate::{CAPABILITY_FILE, Evidence, POLICY_FILE, Rule, check};
 use psionic::medpsy::matrix::{Artifact, Row, decide};
 use psionic::medpsy::{PINNED, POLICY_ID};
+use psionic::random::Random;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -111,6 +112,18 @@ fn the_repository_s_own_evidence_is_sound() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let evidence = Evidence::read(root, "psionic v0.1.0\n".to_owned()).unwrap();
     assert_eq!(check(&evidence), []);
+}
+
+/// The rows' figures are compared with those in their reports to the last bit, so reading must not change one.
+#[test]
+fn a_figure_that_is_read_is_the_one_that_was_written() {
+    let mut random = Random::new(17);
+    for _ in 0..10_000 {
+        let figure = f64::from(random.below(1 << 24) as u32) * 1.1e-3
+            + f64::from(random.below(1 << 24) as u32) * 1.7e-11;
+        let read: Value = serde_json::from_str(&serde_json::to_string(&figure).unwrap()).unwrap();
+        assert_eq!(read.as_f64(), Some(figure));
+    }
 }
 
 #[test]
