@@ -140,9 +140,10 @@ impl From<DeviceError> for Failure {
         const OUT_OF_MEMORY: i32 = 2;
         let kind = match &error {
             DeviceError::OutOfMemory { .. } | DeviceError::TooLarge => Kind::Memory,
-            DeviceError::NoPtx { .. } | DeviceError::TooOld { .. } | DeviceError::UnknownPtx { .. } => {
-                Kind::Device
-            }
+            DeviceError::NoPtx { .. }
+            | DeviceError::TooOld { .. }
+            | DeviceError::UnknownPtx { .. }
+            | DeviceError::OldCode { .. } => Kind::Device,
             DeviceError::Driver(DriverError::Call { code: OUT_OF_MEMORY, .. }) => Kind::Memory,
             DeviceError::Driver(DriverError::Call { .. }) => Kind::Failed,
             DeviceError::Driver(_) => Kind::Device,

@@ -52,7 +52,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     let device = args.backend.open()?;
     let shapes = if device.info().backend == Machine::Cuda { on_a_gpu } else { simulated };
-    let cases = select(&args.cases.names, &shapes)?;
+    let cases = args.cases.supported(select(&args.cases.names, &shapes)?, device.info())?;
     let bench = Bench::new(&device, BenchOptions { batches: args.batches as usize, seed: args.cases.seed })?;
     let mut sheet = Sheet::new(args.cases.output(), columns(&cases));
     let mut steps = Progress::steps("measuring", cases.len() as u64);

@@ -63,8 +63,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let work: Vec<(&Device, &Shapes, Vec<Case>)> = devices
         .iter()
         .zip(&all)
-        .map(|(device, shapes)| (device, shapes, those_of(&args.cases.names, shapes)))
-        .collect();
+        .map(|(device, shapes)| {
+            let cases = args.cases.supported(those_of(&args.cases.names, shapes), device.info())?;
+            Ok((device, shapes, cases))
+        })
+        .collect::<Result<_, DeviceError>>()?;
     let cases = || work.iter().flat_map(|(_, _, cases)| cases);
     let mut sheet = Sheet::new(args.cases.output(), columns(cases()));
     let mut steps = Progress::steps("testing", cases().count() as u64);

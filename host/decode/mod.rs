@@ -19,6 +19,7 @@ pub use error::DecodeError;
 pub(crate) use graph::launches;
 pub use graph::pack;
 pub use persistent::plan as persistent_plan;
+pub(crate) use persistent::{NEEDED_PTX, pack as tiles};
 pub use timeline::{Step, Timeline};
 
 use crate::device::{Backend, Device, DeviceInfo};

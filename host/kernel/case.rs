@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::expected::{Expected, Mismatch, Outputs};
-use crate::device::{Device, DeviceError};
+use crate::device::{Device, DeviceError, DeviceInfo};
 use crate::random::Random;
 
 type Prepare = dyn for<'d> Fn(&'d Device, usize, &mut Random) -> Result<Box<dyn Prepared + 'd>, DeviceError>;
@@ -19,6 +19,8 @@ pub struct Case {
     pub shape: String,
     /// Bytes that a launch must move: each input read once, each output written once.
     pub bytes: u64,
+    /// The oldest PTX that the kernel works in, as in `sm_90`; none where it works in all that the program holds.
+    needs: Option<u32>,
     prepare: Box<Prepare>,
 }
 
@@ -31,19 +33,45 @@ impl Case {
         prepare: impl for<'d> Fn(&'d Device, usize, &mut Random) -> Result<Box<dyn Prepared + 'd>, DeviceError>
         + 'static,
     ) -> Self {
-        Self { kernel, name: name.into(), shape, bytes: bytes as u64, prepare: Box::new(prepare) }
+        Self {
+            kernel,
+            name: name.into(),
+            shape,
+            bytes: bytes as u64,
+            needs: None,
+            prepare: Box::new(prepare),
+        }
+    }
+
+    /// For devices that run PTX as new as this.
+    pub(super) fn needs(self, ptx: u32) -> Self {
+        Self { needs: Some(ptx), ..self }
+    }
+
+    /// Whether a device can run it; the simulator runs all.
+    ///
+    /// # Errors
+    /// What the device lacks.
+    pub fn supported(&self, info: &DeviceInfo) -> Result<(), DeviceError> {
+        match (info.ptx, self.needs) {
+            (Some(found), Some(required)) if found < required => {
+                Err(DeviceError::OldCode { kernel: self.kernel, found, required })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes random inputs and brings them to the device `copies` times, each to memory of its own.
     ///
     /// # Errors
-    /// When there is too little memory, or the device fails.
+    /// When the device cannot run the case, has too little memory, or fails.
     pub fn prepare<'d>(
         &self,
         device: &'d Device,
         copies: usize,
         random: &mut Random,
     ) -> Result<Box<dyn Prepared + 'd>, DeviceError> {
+        self.supported(device.info())?;
         (self.prepare)(device, copies, random)
     }
 }

@@ -145,7 +145,7 @@ impl<'d> MatVec<'d> {
 }
 
 /// A vector whose codes are beyond doubt, so that a result need not be allowed another code's step.
-fn decided(cols: usize, norm: Option<&Vec<f32>>, random: &mut Random) -> (Vec<f32>, Activations) {
+pub(super) fn decided(cols: usize, norm: Option<&Vec<f32>>, random: &mut Random) -> (Vec<f32>, Activations) {
     loop {
         let x = random.normals(cols);
         let v = Activations::new(&x, norm.map(Vec::as_slice), EPS);
@@ -191,7 +191,7 @@ fn expected(
 }
 
 /// All rows, or the first, the last and random ones.
-fn sample(rows: usize, random: &mut Random) -> Vec<usize> {
+pub(super) fn sample(rows: usize, random: &mut Random) -> Vec<usize> {
     if rows <= SAMPLE {
         return (0..rows).collect();
     }

@@ -14,6 +14,7 @@ mod expected;
 mod matvec;
 mod measure;
 mod memory;
+mod products;
 mod record;
 mod shapes;
 mod spread;

@@ -9,6 +9,8 @@ use crate::quant::QuantType;
 pub struct Shapes {
     /// The size's name.
     pub size: &'static str,
+    /// Layers.
+    pub layers: usize,
     /// Width of the residual stream.
     pub hidden: usize,
     /// Width inside the feed-forward network.
@@ -34,10 +36,11 @@ impl Shapes {
     /// When there is no such size.
     pub fn of(size: &str) -> Result<Self, SynthError> {
         let spec = SynthSpec::new(size, 0)?;
-        let &Size { name, hidden, ffn, heads, kv_heads, tied, .. } = spec.size;
+        let &Size { name, layers, hidden, ffn, heads, kv_heads, tied, .. } = spec.size;
         let small = name == "tiny";
         Ok(Self {
             size: name,
+            layers,
             hidden,
             ffn,
             heads,

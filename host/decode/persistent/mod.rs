@@ -1,6 +1,6 @@
 //! The persistent engine: one launch for many tokens, see [`psionic_kernels::persistent`].
 
-mod pack;
+pub mod pack;
 
 use cuda_std::launch::LaunchConfig;
 use psionic_kernels::persistent::plan::{
@@ -23,7 +23,7 @@ use crate::model::Model;
 use pack::Matrices;
 
 /// The first architecture with the copies that fill the ring.
-const NEEDED_PTX: u32 = 90;
+pub const NEEDED_PTX: u32 = 90;
 
 /// Slots that a block has asked for and not received: about as many bytes as the memory delivers in its latency.
 const IN_FLIGHT: u32 = 2;

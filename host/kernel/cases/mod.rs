@@ -6,6 +6,7 @@ mod attention;
 mod decode;
 mod embed;
 mod gate_up;
+mod products;
 mod project;
 mod project_f32;
 mod rms_norm;
@@ -25,4 +26,5 @@ pub static KERNELS: &[Kernel] = &[
     argmax::KERNEL,
     advance::KERNEL,
     decode::KERNEL,
+    products::KERNEL,
 ];

@@ -156,7 +156,8 @@ fn other_forms_have_the_same_fields() {
 
 #[test]
 fn a_name_that_is_none_is_refused_with_those_that_are() {
-    let known = "embed, project, attention, gate_up, rms_norm, project_f32, swiglu, argmax, advance, decode";
+    let known = "embed, project, attention, gate_up, rms_norm, project_f32, swiglu, argmax, advance, decode, \
+                 products";
     refused(&mut psionic(["kernel", "bench", "gemm"]), 2, known);
     refused(&mut psionic(["kernel", "bench", "all", "gemm"]), 2, "found \"gemm\"");
     refused(&mut psionic(["kernel", "bench", "decode"]), 2, "`psionic bench --profile` measures");

@@ -1,6 +1,8 @@
 //! The cases that kernels are measured with: all kernels have some, and the verifier finds what is wrong.
 
 use crate::machine;
+use cuda_sim::SimConfig;
+use psionic::device::{Device, DeviceError};
 use psionic::kernel::{ALL, Case, KERNELS, KernelError, Shapes, select};
 use psionic::random::Random;
 use std::collections::BTreeSet;
@@ -12,6 +14,11 @@ fn shapes() -> Shapes {
 
 fn all(shapes: &Shapes) -> Vec<Case> {
     select(&[ALL.to_owned()], shapes).unwrap()
+}
+
+/// All that the device can run.
+fn supported(device: &Device) -> Vec<Case> {
+    all(&shapes()).into_iter().filter(|case| case.supported(device.info()).is_ok()).collect()
 }
 
 /// The kernels that the files of a folder declare.
@@ -45,7 +52,7 @@ fn every_kernel_of_the_source_is_listed_with_its_declaration() {
 #[test]
 fn each_copy_of_each_case_is_right_and_launches_twice() {
     let device = machine::device();
-    for case in all(&shapes()) {
+    for case in supported(&device) {
         let mut inputs = case.prepare(&device, 2, &mut Random::new(5)).unwrap();
         for copy in [0, 1, 0] {
             let found = inputs.run(copy).unwrap();
@@ -58,7 +65,7 @@ fn each_copy_of_each_case_is_right_and_launches_twice() {
 #[test]
 fn a_wrong_output_is_found() {
     let device = machine::device();
-    for case in all(&shapes()) {
+    for case in supported(&device) {
         let mut inputs = case.prepare(&device, 1, &mut Random::new(6)).unwrap();
         let right = inputs.run(0).unwrap();
         inputs.reset(0).unwrap();
@@ -106,8 +113,37 @@ fn bytes_are_each_input_and_each_output_once() {
     // 144 bytes for 256 weights in Q4_K, 210 in Q6_K; the vector and its norm; the outputs.
     assert_eq!(bytes("gate_up"), 2 * 6144 * 2048 / 256 * 144 + (2 * 2048 + 6144) * 4);
     assert_eq!(bytes("project/head"), 151_936 * 2048 / 256 * 210 + (2 * 2048 + 151_936) * 4);
+    // In tiles of 16 rows of 256 weights: 2,368 bytes in Q4_K, 3,360 in Q6_K. 28 layers' gate and up, a vector for each.
+    let gate_up = 2 * 6144 / 16 * (2048 / 256) * 2368 + (2048 + 2 * 6144) * 4;
+    assert_eq!(bytes("products/gate_up"), 28 * gate_up);
+    assert_eq!(bytes("products/head"), 151_936 / 16 * (2048 / 256) * 3360 + (2048 + 151_936) * 4);
     assert_eq!(bytes("project/o"), 2048 * 2048 / 256 * 144 + (2048 + 2 * 2048) * 4);
     // 32,768 positions before and the new one, 8 heads of 128 halves, keys and values.
     let vectors = (16 + 8 + 8) * 128 + 2 * 128 + 128 + 1 + 16 * 128;
     assert_eq!(bytes("attention/p32768"), 2 * 32_769 * 8 * 128 * 2 + vectors * 4);
+}
+
+/// From one block, which goes round the ring several times and has more rows than it sums up at once, to more than there
+/// is work for.
+#[test]
+fn the_persistent_engines_products_are_right_on_grids_of_all_sizes() {
+    let shapes = Shapes { layers: 3, ffn: 1500, hidden: 512, ..shapes() };
+    for multiprocessors in [1, 3, 7, 34] {
+        let device = Device::simulated(SimConfig { multiprocessors, checks: true, ..SimConfig::default() });
+        for case in select(&["products".to_owned()], &shapes).unwrap() {
+            let mut inputs = case.prepare(&device, 1, &mut Random::new(7)).unwrap();
+            let found = inputs.run(0).unwrap();
+            assert_eq!(inputs.check(0, &found), Ok(()), "{case} on {multiprocessors} multiprocessors");
+        }
+        let findings = device.checks().unwrap().take_report().findings;
+        assert!(findings.is_empty(), "{multiprocessors} multiprocessors: {}", findings[0]);
+    }
+}
+
+#[test]
+fn products_are_refused_where_a_block_has_too_little_shared_memory() {
+    let device = Device::simulated(SimConfig { shared_bytes: 100 << 10, ..SimConfig::default() });
+    let case = &select(&["products/head".to_owned()], &shapes()).unwrap()[0];
+    let error = case.prepare(&device, 1, &mut Random::new(8)).err().unwrap();
+    assert!(matches!(error, DeviceError::NotResident { kernel: "products", .. }), "{error}");
 }

@@ -3,7 +3,7 @@
 //! A launch costs microseconds, and the memory is idle while one ends and the next begins: so here the weights stream
 //! through a ring in shared memory (`ring`) that does not stop where the blocks wait for each other, and blocks
 //! exchange values without fences (`exchange`). [`plan`] divides the work, [`tile`] is what a warp multiplies at a
-//! time, `block` multiplies, `attend` is attention.
+//! time, `block` multiplies, `attend` is attention; [`products`] has the products alone, to be measured.
 //!
 //! From `sm_90` on, which has the copies that fill the ring. It is held against the same references as the kernels of
 //! the other engine.
@@ -12,6 +12,7 @@ mod attend;
 mod block;
 mod exchange;
 pub mod plan;
+pub mod products;
 pub mod residual;
 mod ring;
 pub mod tile;
@@ -274,13 +275,7 @@ unsafe fn produce(plan: &Plan, weights: &Weights, tokens: &Tokens, ring: Ring, b
                 let bytes = stream.kind(phase, values).bytes() * WARPS;
                 // Nobody exchanges anything beside the logits.
                 let in_flight = if phase == Phase::Logits { plan.slots } else { plan.in_flight };
-                let Work { job, round, .. } = work(phase, 0);
-                let mut left = job.sets;
-                while left > 0 {
-                    let sets = left.min(round);
-                    producer.ask(job.tiles_of(sets), bytes, in_flight);
-                    left -= sets;
-                }
+                ask_tiles(&mut producer, phase, bytes, in_flight);
                 if phase == Phase::Heads {
                     if layer == 0 && token > 0 {
                         // The keys and values of the token before: others wrote them.
@@ -302,6 +297,24 @@ unsafe fn produce(plan: &Plan, weights: &Weights, tokens: &Tokens, ring: Ring, b
                 }
             }
             token += 1;
+        }
+    }
+}
+
+/// Asks for the block's tiles of a phase, the next ones of the stream: slots of `bytes` bytes, `in_flight` at a time.
+///
+/// # Safety
+/// One thread must call it; the table of work must be complete, and the stream must have them.
+#[inline(always)]
+unsafe fn ask_tiles(producer: &mut Producer, phase: Phase, bytes: u32, in_flight: u32) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let Work { job, round, .. } = work(phase, 0);
+        let mut left = job.sets;
+        while left > 0 {
+            let sets = left.min(round);
+            producer.ask(job.tiles_of(sets), bytes, in_flight);
+            left -= sets;
         }
     }
 }

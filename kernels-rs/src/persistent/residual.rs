@@ -136,7 +136,7 @@ impl Factors {
     /// # Safety
     /// One thread must call it.
     #[inline(always)]
-    unsafe fn give(&mut self, factor: f32) {
+    pub(super) unsafe fn give(&mut self, factor: f32) {
         let turn = (self.count % 2) as usize;
         // SAFETY: whoever needed what was here has it.
         unsafe {

@@ -38,6 +38,19 @@ pub enum DeviceError {
         /// The least that the kernels need.
         required: u32,
     },
+    /// A kernel that needs newer code than the device runs.
+    #[error(
+        "{kernel} needs code for sm_{required} or newer, and the device runs that for sm_{found}: use a newer GPU, \
+         newer code on this one, or the simulator"
+    )]
+    OldCode {
+        /// The kernel.
+        kernel: &'static str,
+        /// The code that the device runs, as in 80.
+        found: u32,
+        /// The oldest code that the kernel works in.
+        required: u32,
+    },
     /// The device has too little memory.
     #[error(
         "the device has {free} bytes of memory left and {asked} were asked for: free some, or ask for less"
