@@ -66,6 +66,10 @@ impl Scene {
         command.arg(kernel).current_dir(self.checkout.path()).env("PATH", path);
         command.env("CARGO", self.tool("cargo")).env("TEST", self.tools.path());
         command.env("PSIONIC", env!("CARGO_BIN_EXE_psionic")).env_remove("CARGO_TARGET_DIR");
+        // Where a real ptxas would be found.
+        for name in ["PSIONIC_PTXAS", "CUDA_HOME", "CUDA_PATH", "VIRTUAL_ENV", "CONDA_PREFIX"] {
+            command.env_remove(name);
+        }
         command
     }
 

@@ -148,7 +148,6 @@ impl Block<'_> {
             hidden: misc::opaque(self.given.hidden),
             heads: misc::opaque(self.given.heads),
             blocks: misc::opaque(self.given.blocks),
-            ffn: misc::opaque(self.given.ffn),
             context: misc::opaque(self.given.context),
             ..*self.given
         };
@@ -341,6 +340,8 @@ impl Block<'_> {
     unsafe fn send_rows<const ADDED: bool>(&mut self, phase: Phase, job: Job, first: u32, rows: u32) {
         // SAFETY: as for `multiply`; the sums are complete.
         unsafe {
+            // Also those without a row wait for it: what attention needs lies before it.
+            let factor = if ADDED { 1.0 } else { self.factors.get() };
             let mut row = self.thread;
             // Whole warps.
             while row - self.lane < rows {
@@ -358,7 +359,7 @@ impl Block<'_> {
                 if ADDED {
                     self.add(phase, i, there, sum);
                 } else {
-                    self.send(phase, i, there, sum);
+                    self.send(phase, i, there, sum * factor);
                 }
                 row = misc::opaque(row + CONSUMERS);
             }
@@ -397,12 +398,11 @@ impl Block<'_> {
         }
     }
 
-    /// Sends the sum of row `i`, each lane another one, to where it goes, if it is `there`.
+    /// Sends the value of row `i`, each lane another one, to where it goes, if it is `there`.
     #[inline(always)]
-    unsafe fn send(&mut self, phase: Phase, i: u32, there: bool, sum: f32) {
+    unsafe fn send(&mut self, phase: Phase, i: u32, there: bool, value: f32) {
         // SAFETY: every row of the plan has a word of its own.
         unsafe {
-            let value = sum * self.factors.get();
             // Gate and up are neighbouring rows.
             let next = warp::shuffle_xor_f32(warp::ALL, value, 1);
             if !there {
