@@ -35,6 +35,14 @@ fn psionic<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     command
 }
 
+/// A script that can be run. Written by another program: what this one has open for writing is also open in what other tests
+/// start meanwhile, and such a file cannot be run.
+fn script(path: &Path, text: &str) {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "printf '%s' \"$1\" > \"$0\" && chmod 755 \"$0\""]).arg(path).arg(text);
+    assert!(command.status().unwrap().success());
+}
+
 /// Runs it and expects success; returns what it printed on standard output.
 fn stdout(command: &mut Command) -> String {
     let output = command.output().unwrap();

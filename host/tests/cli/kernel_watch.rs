@@ -1,11 +1,10 @@
 //! `kernel watch`: its rounds, with a cargo that does nothing but what is told here, and real tests of a real kernel.
 
 use super::checkout::checkout;
-use super::{psionic, refusal, refused, text};
+use super::{psionic, refusal, refused, script, text};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
@@ -41,8 +40,7 @@ impl Scene {
     fn new() -> Self {
         let scene = Self { checkout: checkout(), tools: tempfile::tempdir().unwrap() };
         for (name, text) in [("cargo", CARGO), ("ptxas", PTXAS)] {
-            fs::write(scene.tool(name), text).unwrap();
-            fs::set_permissions(scene.tool(name), fs::Permissions::from_mode(0o755)).unwrap();
+            script(&scene.tool(name), text);
         }
         for (name, text) in [("ptx", PTX), ("registers", "24"), ("clippy", ""), ("clippy-status", "0")] {
             scene.tell(name, text);

@@ -1,6 +1,6 @@
 //! `psionic medpsy`, and the medical policy in other commands.
 
-use super::{arg, json, keys, psionic, refused, stdout, text, trained};
+use super::{arg, json, keys, psionic, refused, script, stdout, text, trained};
 use crate::medpsy::{file, header, tiny_medpsy};
 use psionic::gguf::GgufFile;
 use psionic::medpsy::gate::{Evidence, check};
@@ -244,13 +244,7 @@ fn llama(folder: &Path, ids: &Value) {
     );
     let rows = value!([{"n_gen": 3, "n_depth": 0, "samples_ns": [2_000_000]}]);
     for (name, text) in [("llama-peer", peer), ("llama-bench", format!("#!/bin/sh\necho '{rows}'\n"))] {
-        let path = folder.join(name);
-        fs::write(&path, text).unwrap();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-        }
+        script(&folder.join(name), &text);
     }
 }
 
@@ -349,7 +343,7 @@ fn other_tokens_are_a_mismatch_with_both_margins_and_a_failure_is_a_row() {
     let folder = tempfile::tempdir().unwrap();
     let ids = json(&mut bench(&["--json", "--max-new-tokens", "3"]))["runs"][0]["generated_tokens"].clone();
     llama(folder.path(), &value!([ids[0], 7, 7]));
-    fs::write(folder.path().join("llama-bench"), "#!/bin/sh\necho 'no such model' >&2\nexit 1\n").unwrap();
+    script(&folder.path().join("llama-bench"), "#!/bin/sh\necho 'no such model' >&2\nexit 1\n");
     stdout(&mut matrix(folder.path(), &["--cpu", "--turns", "1"]));
     let retained = retained(folder.path());
     let of = |method: &str| {

@@ -1,32 +1,29 @@
 //! Compiler discovery, with toolchains that are shell scripts.
 use super::*;
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::fs;
 use tempfile::TempDir;
 
 /// A machine with nothing installed, in a folder.
 struct Machine {
     root: TempDir,
-    /// One machine at a time: a script cannot be run while a process that another test starts still has it open for writing.
-    _alone: MutexGuard<'static, ()>,
 }
-
-static ALONE: Mutex<()> = Mutex::new(());
 
 impl Machine {
     fn new() -> Self {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        Machine { root: tempfile::tempdir().unwrap(), _alone: alone }
+        Machine { root: tempfile::tempdir().unwrap() }
     }
 
     fn script(&self, path: &str, body: &str) -> PathBuf {
         let path = self.root.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        // Written by another program: what this one has open for writing is also open in what other tests start meanwhile, and
+        // such a file cannot be run.
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", "printf '#!/bin/sh\n%s\n' \"$1\" > \"$0\" && chmod 755 \"$0\""])
+            .arg(&path)
+            .arg(body);
+        assert!(command.status().unwrap().success());
         path
     }
 
