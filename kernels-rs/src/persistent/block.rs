@@ -347,6 +347,7 @@ impl Block<'_> {
             while row - self.lane < rows {
                 let place = row.min(rows - 1);
                 let mut sum = self.sums_from(0, job.blocks, place, rows);
+                // Apart, because most have no more: a loop for all would be unrolled, and its branches come first.
                 if job.blocks > SUMS_TOGETHER {
                     let mut block = SUMS_TOGETHER;
                     while block < job.blocks {

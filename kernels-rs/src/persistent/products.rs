@@ -8,7 +8,7 @@ use cuda_std::prelude::*;
 
 use super::block::{self, Block, Exchanges, at, works};
 use super::exchange::Watchdog;
-use super::plan::{CONSUMERS, Phase, Plan, STRIP, Shared, Stream, WARPS, fixed};
+use super::plan::{CONSUMERS, MAX_HIDDEN, Phase, Plan, STRIP, Shared, Stream, WARPS, fixed};
 use super::residual::{self, Factors};
 use super::ring::{Consumer, Producer, Ring};
 use super::{Weights, ask_tiles};
@@ -96,13 +96,18 @@ pub unsafe fn products(plan: Plan, shared: Shared, matrices: Matrices, x: *const
             logits: out,
         };
         let (mut x, mut left) = (x, matrices.count);
+        let mut elements = load(&b, x);
         while left > 0 {
             b.refresh();
-            quantise(&mut b, x);
-            b.multiply::<false>(0, Phase::Logits);
-            x = x.add(plan.hidden as usize);
-            b.logits = b.logits.add(plan.vocab as usize);
+            quantise(&mut b, &elements);
             left -= 1;
+            if left > 0 {
+                // On its way during the products.
+                x = x.add(plan.hidden as usize);
+                elements = load(&b, x);
+            }
+            b.multiply::<false>(0, Phase::Logits);
+            b.logits = b.logits.add(plan.vocab as usize);
         }
     }
 }
@@ -134,22 +139,39 @@ fn nothing() -> (Weights, Exchanges, Watchdog) {
     (weights, exchanges, Watchdog { patience: 0, report: null_mut() })
 }
 
-/// A vector of floats as the input.
+/// Strips of the longest vector.
+const STRIPS: usize = (MAX_HIDDEN / STRIP) as usize;
+
+/// This thread's elements of a vector of floats.
 ///
 /// # Safety
-/// All threads that multiply must call it; `x` has an element for each column.
+/// `x` has an element for each column, aligned to 16 bytes.
 #[inline(always)]
-unsafe fn quantise(b: &mut Block<'_>, x: *const f32) {
+unsafe fn load(b: &Block<'_>, x: *const f32) -> [F32x4; STRIPS] {
+    let mut elements = [F32x4([0.0; 4]); STRIPS];
+    for strip in 0..STRIPS {
+        let i = strip as u32 * STRIP + 4 * b.thread;
+        if i < b.plan.hidden {
+            // SAFETY: as the caller promises.
+            elements[strip] = unsafe { global::load(x.add(i as usize).cast(), Cached) };
+        }
+    }
+    elements
+}
+
+/// A vector as the input.
+///
+/// # Safety
+/// All threads that multiply must call it, each with its elements.
+#[inline(always)]
+unsafe fn quantise(b: &mut Block<'_>, elements: &[F32x4; STRIPS]) {
     let cols = b.plan.hidden;
     // SAFETY: as the caller promises, and the launch has the plan's shared memory.
     unsafe {
         let vector = b.next_vector(cols);
-        let mut i = 4 * b.thread;
-        // Whole warps: the width is a multiple of 256.
-        while i < cols {
-            let F32x4(four) = global::load(x.add(i as usize).cast(), Cached);
-            vector.set::<4>(i as usize, four, true);
-            i += STRIP;
+        for strip in 0..STRIPS {
+            let i = strip as u32 * STRIP + 4 * b.thread;
+            vector.set::<4>(i as usize, elements[strip].0, i < cols);
         }
         block::sync();
     }
