@@ -138,7 +138,44 @@ pub struct Block<'a> {
     pub logits: *mut f32,
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
+    /// A thread of those that multiply, before the first token.
+    #[inline(always)]
+    pub fn new(
+        plan: &'a Plan,
+        shared: Shared,
+        weights: &'a Weights,
+        exchanges: Exchanges,
+        watchdog: Watchdog,
+        (ring, factors): (Ring, Factors),
+        logits: *mut f32,
+    ) -> Self {
+        let (thread, block) = (thread::thread_idx_x(), thread::block_idx_x());
+        Self {
+            given: plan,
+            plan: *plan,
+            weights,
+            exchanges,
+            watchdog,
+            shared,
+            tiles: Consumer::new(ring),
+            ring,
+            group: block / plan.blocks,
+            rank: block % plan.blocks,
+            warp: warp::warp_id(),
+            lane: warp::lane_id(),
+            thread,
+            zero: 0,
+            turn: 0,
+            epoch: 0,
+            position: 0,
+            splits: 1,
+            factors,
+            best: Best::NONE,
+            logits,
+        }
+    }
+
     /// Before a phase: addresses are computed in the phase that uses them, rather than kept in registers and in local
     /// memory throughout.
     #[inline(always)]

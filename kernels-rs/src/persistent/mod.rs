@@ -23,12 +23,11 @@ use cuda_std::prelude::*;
 pub use block::Exchanges;
 pub use exchange::{Exchange, MAX_CONTRIBUTIONS, Watchdog};
 
-use crate::argmax::Best;
 use crate::layout::Matrix;
 use block::{Block, at, work, works};
 use plan::{CONSUMERS, Phase, Plan, ROW_BYTES, SLOT_POSITIONS, Shared, Stream, WARPS, Work, fixed};
 use residual::Factors;
-use ring::{Consumer, Producer, Ring};
+use ring::{Producer, Ring};
 
 /// A model in device memory.
 #[derive(Clone, Copy, Debug)]
@@ -148,29 +147,8 @@ pub unsafe fn decode(
             residual::keep(&plan, shared, &weights, exchanges, &tokens, watchdog);
             return;
         }
-        let mut b = Block {
-            given: &plan,
-            plan,
-            weights: &weights,
-            exchanges,
-            watchdog,
-            shared,
-            tiles: Consumer::new(ring),
-            ring,
-            group,
-            rank,
-            warp,
-            lane: warp::lane_id(),
-            thread,
-            zero: 0,
-            turn: 0,
-            factors,
-            epoch: tokens.epoch,
-            position: tokens.start,
-            splits: 1,
-            best: Best::NONE,
-            logits,
-        };
+        let mut b = Block::new(&plan, shared, &weights, exchanges, watchdog, (ring, factors), logits);
+        (b.epoch, b.position) = (tokens.epoch, tokens.start);
         let mut done = 0;
         while done < tokens.count {
             done += 1;

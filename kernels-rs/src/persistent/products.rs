@@ -10,9 +10,8 @@ use super::block::{self, Block, Exchanges, at, works};
 use super::exchange::Watchdog;
 use super::plan::{CONSUMERS, MAX_HIDDEN, Phase, Plan, STRIP, Shared, Stream, WARPS, fixed};
 use super::residual::{self, Factors};
-use super::ring::{Consumer, Producer, Ring};
+use super::ring::{Producer, Ring};
 use super::{Weights, ask_tiles};
-use crate::argmax::Best;
 use crate::layout::{Kind, Matrix};
 
 /// Matrices of one shape and kind, in device memory.
@@ -72,29 +71,7 @@ pub unsafe fn products(plan: Plan, shared: Shared, matrices: Matrices, x: *const
         }
         factors.advance();
         let (weights, exchanges, watchdog) = nothing();
-        let mut b = Block {
-            given: &plan,
-            plan,
-            weights: &weights,
-            exchanges,
-            watchdog,
-            shared,
-            tiles: Consumer::new(ring),
-            ring,
-            group,
-            rank,
-            warp,
-            lane: warp::lane_id(),
-            thread,
-            zero: 0,
-            turn: 0,
-            factors,
-            epoch: 0,
-            position: 0,
-            splits: 1,
-            best: Best::NONE,
-            logits: out,
-        };
+        let mut b = Block::new(&plan, shared, &weights, exchanges, watchdog, (ring, factors), out);
         let (mut x, mut left) = (x, matrices.count);
         let mut elements = load(&b, x);
         while left > 0 {
