@@ -109,7 +109,7 @@ fn outside_a_checkout_it_says_so() {
 #[ignore = "compiles the project; run with `--ignored`"]
 fn the_new_kernel_passes_its_tests() {
     let (root, copy) = (machine::root(), tempfile::tempdir().unwrap());
-    for folder in ["kernels-rs", "host", "rust-cuda", "xtask", ".cargo", "fixtures"] {
+    for folder in [".cargo", "benches", "examples", "fixtures", "host", "kernels-rs", "rust-cuda", "xtask"] {
         copy_folder(&root.join(folder), &copy.path().join(folder));
     }
     for file in ["Cargo.toml", "Cargo.lock", "build.rs"] {
