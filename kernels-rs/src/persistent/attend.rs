@@ -160,6 +160,7 @@ unsafe fn prepare(b: &Block<'_>, layer: u32) {
         // Elements `i`, `i + 1` and their partners half a head further on.
         let i = 2 * b.lane as usize;
         let F32x4([cos0, sin0, cos1, sin1]) = b.at(fixed::ROTATION, HEAD / 4).get(b.lane as usize);
+        words.rest();
         let mut h = b.warp;
         while h < plan.heads + 2 {
             let (is_key, is_value) = (h == plan.heads, h > plan.heads);

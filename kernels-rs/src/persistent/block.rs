@@ -233,6 +233,7 @@ impl<'a> Block<'a> {
             let groups = self.plan.hidden / GROUP as u32;
             let vector = self.next_vector(self.plan.hidden);
             let codes = residual::codes(&self.exchanges, self.epoch, phase == Phase::GateUp, self.watchdog);
+            codes.rest();
             residual::collect(codes, groups, self.thread, vector);
             sync();
         }
@@ -247,6 +248,7 @@ impl<'a> Block<'a> {
             let cols = work(Phase::Down, self.warp).job.blocks * BLOCK as u32;
             let vector = self.next_vector(cols);
             let words = self.hidden_words();
+            words.rest();
             let mut i = 4 * self.thread;
             // Whole warps: the width is a multiple of 256.
             while i < cols {

@@ -58,6 +58,21 @@ pub enum Exchange {
     Residual = 7,
 }
 
+impl Exchange {
+    /// Cycles for which a block that has just contributed need not look: nothing can have come, and looks in vain take the L2
+    /// cache's bandwidth from what is on its way. Found by trying, on an H200 with 1.7B; a fifth more costs what they save.
+    #[inline(always)]
+    const fn earliest(self) -> u32 {
+        match self {
+            // By way of the owner of the elements.
+            Self::Residual => 2400,
+            Self::Hidden => 900,
+            Self::Heads => 600,
+            Self::Attention | Self::Output | Self::Down | Self::Best => 0,
+        }
+    }
+}
+
 /// A wait: what it is for, and when it began.
 struct Wait {
     watchdog: Watchdog,
@@ -117,6 +132,12 @@ impl Tagged {
     #[inline(always)]
     pub fn new(words: *mut u64, epoch: u32, exchange: Exchange, watchdog: Watchdog) -> Self {
         Self { words, epoch, exchange, watchdog }
+    }
+
+    /// Before the first look, by a block that has just contributed: lets the time pass in which nothing can come.
+    #[inline(always)]
+    pub fn rest(self) {
+        thread::pause(self.exchange.earliest());
     }
 
     /// Writes word `i`.

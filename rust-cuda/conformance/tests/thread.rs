@@ -124,6 +124,15 @@ fn the_clock_goes_forward() {
 }
 
 #[test]
+fn a_pause_lasts_as_long_as_it_should() {
+    for_each_machine(|m| {
+        let out = m.zeros::<u32>(64);
+        m.launch(LaunchConfig::new(1, 64), kernels::pauses::Args { out: out.ptr_mut() });
+        assert_eq!(out.read(), [1; 64]);
+    });
+}
+
+#[test]
 fn places_have_upstreams_names_too() {
     for_each_machine(|m| {
         let (grid, block) = ((2u32, 3, 2), (4u32, 2, 3));

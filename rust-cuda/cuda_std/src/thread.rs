@@ -234,6 +234,19 @@ pub fn global_timer() -> u64 {
     }
 }
 
+/// Does nothing for `cycles` cycles of the multiprocessor's clock, and hardly more; see [`clock`](crate::misc::clock).
+/// On the simulator, where others may be waiting for the thread's turn, it returns at once.
+#[inline(always)]
+pub fn pause(cycles: u32) {
+    #[cfg(target_arch = "nvptx64")]
+    {
+        let start = crate::misc::clock();
+        while crate::misc::clock().wrapping_sub(start) < u64::from(cycles) {}
+    }
+    #[cfg(not(target_arch = "nvptx64"))]
+    let _ = cycles;
+}
+
 /// Ends the launch with an error.
 #[track_caller]
 #[inline(always)]

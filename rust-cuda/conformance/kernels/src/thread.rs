@@ -133,6 +133,18 @@ pub unsafe fn message(scope: u32, flag: *mut u32, data: *mut u32, out: *mut u32)
     }
 }
 
+/// Whether a pause lasts as many cycles as it should, for each thread; on the simulator, whether it ends.
+#[kernel]
+pub unsafe fn pauses(out: *mut u32) {
+    const CYCLES: u32 = 3000;
+    let before = cuda_std::misc::clock();
+    thread::pause(CYCLES);
+    let passed = cuda_std::misc::clock() - before;
+    let on_a_gpu = cfg!(target_arch = "nvptx64");
+    // SAFETY: the buffer has an element for every thread.
+    unsafe { crate::put(out, u32::from(!on_a_gpu || passed >= u64::from(CYCLES))) };
+}
+
 /// Whether the clock goes forward across some work, for each thread.
 #[kernel]
 pub unsafe fn clocks(out: *mut u32) {
