@@ -3,15 +3,15 @@
 use cuda_std::copy_async::MBarrier;
 use cuda_std::prelude::*;
 
-use super::Weights;
 use super::attend;
 use super::exchange::{Exchange, Sums, Tagged, Watchdog};
 use super::plan::{
     Begin, CONSUMERS, HEAD, Job, Phase, Plan, STRIP, SUMS, Shared, Stream, WARPS, Work, fixed,
 };
-use super::residual::{self, Factors};
+use super::residual::{self, Codes, Factors};
 use super::ring::{Consumer, Ring};
-use super::tile::{BLOCK, Code, Q4K, Q6K, Q8_0, ROWS, Tile};
+use super::tile::{BLOCK, Code, Input, Q4K, Q6K, Q8_0, ROWS, Tile};
+use super::{Clock, Weights};
 use crate::activation::{GROUP, Vector};
 use crate::argmax::Best;
 
@@ -136,6 +136,8 @@ pub struct Block<'a> {
     /// This warp's best logit.
     pub best: Best,
     pub logits: *mut f32,
+    /// When it does what.
+    pub clock: Clock,
 }
 
 impl<'a> Block<'a> {
@@ -173,6 +175,7 @@ impl<'a> Block<'a> {
             factors,
             best: Best::NONE,
             logits,
+            clock: Clock::stopped(),
         }
     }
 
@@ -227,22 +230,19 @@ impl<'a> Block<'a> {
     /// The residual stream, normalised, as the input of a phase. The norm's common factor is left to the results: codes
     /// do not depend on it.
     #[inline(always)]
-    pub unsafe fn normalise(&mut self, phase: Phase) {
-        // SAFETY: as the plan says.
-        unsafe {
-            let groups = self.plan.hidden / GROUP as u32;
-            let vector = self.next_vector(self.plan.hidden);
-            let codes = residual::codes(&self.exchanges, self.epoch, phase == Phase::GateUp, self.watchdog);
-            codes.rest();
-            residual::collect(codes, groups, self.thread, vector);
-            sync();
-        }
+    pub unsafe fn normalised(&mut self, phase: Phase) -> Codes {
+        // Sums of the phase before are still being read: this one's go to the same place.
+        // SAFETY: all threads that multiply call it.
+        unsafe { sync() };
+        let words = residual::codes(&self.exchanges, self.epoch, phase == Phase::GateUp, self.watchdog);
+        words.rest();
         self.factors.advance();
+        Codes { words, groups: self.plan.hidden / GROUP as u32 }
     }
 
     /// The group's hidden elements as the input.
     #[inline(always)]
-    pub unsafe fn gather_hidden(&mut self) {
+    pub unsafe fn gather_hidden(&mut self) -> Vector {
         // SAFETY: as the plan says.
         unsafe {
             let cols = work(Phase::Down, self.warp).job.blocks * BLOCK as u32;
@@ -257,6 +257,7 @@ impl<'a> Block<'a> {
                 i += STRIP;
             }
             sync();
+            vector
         }
     }
 
@@ -276,23 +277,22 @@ impl<'a> Block<'a> {
         Tagged::new(words, self.epoch, Exchange::Heads, self.watchdog)
     }
 
-    /// Multiplies the tiles of a phase with the input, and sends the results to where they go. `ADDED`: the phase is one of
+    /// Multiplies the tiles of a phase with `input`, and sends the results to where they go. `ADDED`: the phase is one of
     /// those whose results are added to the residual stream.
     #[inline(always)]
-    pub unsafe fn multiply<const ADDED: bool>(&mut self, layer: u32, phase: Phase) {
-        // SAFETY: the tables are complete; the input is complete and as wide as the rows; the ring has these tiles next.
+    pub unsafe fn multiply<const ADDED: bool>(&mut self, layer: u32, phase: Phase, input: impl Input) {
+        // SAFETY: the tables are complete; the input is as wide as the rows; the ring has these tiles next.
         unsafe {
             let work = work(phase, self.warp);
             let code = Stream::of(layer).kind(phase, self.rank >= self.plan.key_blocks);
-            let input = self.vector(work.job.blocks * BLOCK as u32);
             let (mut left, mut first) = (work.job.sets, 0);
             loop {
                 let (sets, begin) =
                     if left > work.round { (work.round, work.full) } else { (left, work.last) };
                 match code {
-                    Code::Q4K => self.multiply_tiles::<Q4K>(work.job, input, sets, begin),
-                    Code::Q6K => self.multiply_tiles::<Q6K>(work.job, input, sets, begin),
-                    _ => self.multiply_tiles::<Q8_0>(work.job, input, sets, begin),
+                    Code::Q4K => self.multiply_tiles::<Q4K>(work.job, input, sets, (first, begin)),
+                    Code::Q6K => self.multiply_tiles::<Q6K>(work.job, input, sets, (first, begin)),
+                    _ => self.multiply_tiles::<Q8_0>(work.job, input, sets, (first, begin)),
                 }
                 sync();
                 // What is computed from these here stays here.
@@ -313,13 +313,22 @@ impl<'a> Block<'a> {
     /// Multiplies this warp's tiles of a round with the input, and leaves the rows' sums in shared memory: for each
     /// block of the rows one of each row.
     #[inline(always)]
-    unsafe fn multiply_tiles<K: Tile>(&mut self, job: Job, input: Vector, sets: u32, mut at: Begin) {
+    unsafe fn multiply_tiles<K: Tile>(
+        &mut self,
+        job: Job,
+        input: impl Input,
+        sets: u32,
+        (first, mut at): (u32, Begin),
+    ) {
         // What is computed from these here stays here.
         let (lane, warp) = (misc::opaque(self.lane), misc::opaque(self.warp));
         let (mut left, last) = (job.tiles_of(sets), job.blocks - 1);
         // SAFETY: as for `multiply`.
         unsafe {
             let mut x = K::columns(input, at.block.min(last), lane);
+            if first == 0 {
+                self.clock.tick(self.thread);
+            }
             loop {
                 // Two of the same columns at a time, where there are two: neither waits for the other.
                 let together = if left > 1 && at.set + 1 < sets {
@@ -513,5 +522,12 @@ impl<'a> Block<'a> {
     pub unsafe fn attend(&mut self, layer: u32) {
         // SAFETY: as the caller promises.
         unsafe { attend::attend(self, layer) }
+    }
+
+    /// The result of attention as the input.
+    #[inline(always)]
+    pub unsafe fn attended(&self) -> Vector {
+        // SAFETY: the launch has the plan's shared memory.
+        unsafe { self.vector(self.plan.heads * HEAD) }
     }
 }

@@ -151,16 +151,37 @@ impl Tagged {
         unsafe { Atomic::<u64, Device>::from_ptr(self.words.add(i)) }.store(word, Ordering::Relaxed);
     }
 
-    /// The pairs of words that begin at `places`, as soon as all are of this epoch: all are looked at in each round, as a
-    /// round takes as long for many as for one.
+    /// The pairs of words that begin at `places`, as soon as all are of this epoch.
     ///
     /// # Safety
     /// There must be such words, and the places must be even.
     #[inline(always)]
     pub unsafe fn pairs<const N: usize>(self, places: [usize; N]) -> [[u32; 2]; N] {
+        // SAFETY: as the caller promises.
+        unsafe { self.words_and_pairs([], places).1 }
+    }
+
+    /// The words at `singles` and the pairs that begin at `places`, as soon as all are of this epoch: all are looked at in
+    /// each round, as a round takes as long for many as for one.
+    ///
+    /// # Safety
+    /// There must be such words, and the places must be even.
+    #[inline(always)]
+    pub unsafe fn words_and_pairs<const W: usize, const N: usize>(
+        self,
+        singles: [usize; W],
+        places: [usize; N],
+    ) -> ([u32; W], [[u32; 2]; N]) {
         let mut wait = Wait::new(self.watchdog, self.epoch, self.exchange);
         loop {
-            let (mut values, mut late) = ([[0; 2]; N], 0);
+            let (mut words, mut values, mut late) = ([0; W], [[0; 2]; N], 0);
+            for n in 0..W {
+                // SAFETY: as the caller promises.
+                let word = unsafe { Atomic::<u64, Device>::from_ptr(self.words.add(singles[n])) };
+                let word = word.load(Ordering::Relaxed);
+                late |= (word >> 32) as u32 ^ self.epoch;
+                words[n] = word as u32;
+            }
             for n in 0..N {
                 // SAFETY: as the caller promises.
                 let pair = unsafe { &*self.words.add(places[n]).cast::<[Atomic<u64, Device>; 2]>() };
@@ -169,7 +190,7 @@ impl Tagged {
                 values[n] = [a as u32, b as u32];
             }
             if late == 0 {
-                return values;
+                return (words, values);
             }
             wait.again();
         }

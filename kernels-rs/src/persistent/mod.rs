@@ -78,6 +78,15 @@ pub struct Profile {
     pub times: *mut u64,
 }
 
+impl Profile {
+    /// The times of a block, or null.
+    #[inline(always)]
+    fn of(self, block: u32, layers: u32) -> *mut u64 {
+        let first = (block * profile_phases(layers) * 2) as usize;
+        if self.times.is_null() { self.times } else { self.times.wrapping_add(first) }
+    }
+}
+
 /// Phases of a token that a profile has times of.
 pub const fn profile_phases(layers: u32) -> u32 {
     Phase::OF_LAYER * layers + 2
@@ -152,7 +161,8 @@ pub unsafe fn decode(
         let mut done = 0;
         while done < tokens.count {
             done += 1;
-            let times = if done == tokens.count { profile.times } else { core::ptr::null_mut() };
+            let times =
+                if done == tokens.count { profile.of(block, plan.layers) } else { core::ptr::null_mut() };
             let next = b.position + 1;
             let chosen = run(&mut b, next >= tokens.known, times);
             if next >= tokens.known && block == 0 && thread == 0 {
@@ -167,7 +177,7 @@ pub unsafe fn decode(
 #[inline(always)]
 unsafe fn run(b: &mut Block<'_>, head: bool, times: *mut u64) -> u32 {
     let plan = b.given;
-    let mut clock = Clock { times, next: 0 };
+    b.clock = Clock { times, next: 0 };
     // SAFETY: as for the kernel.
     unsafe {
         let (mut layer, mut phase) = (0, Phase::Heads);
@@ -176,25 +186,28 @@ unsafe fn run(b: &mut Block<'_>, head: bool, times: *mut u64) -> u32 {
         loop {
             // Half a layer, or the head: a product with the residual stream, and one that is added to it.
             b.refresh();
-            b.normalise(phase);
-            clock.tick(b);
+            let codes = b.normalised(phase);
             if phase != Phase::Logits || head {
-                b.multiply::<false>(layer, phase);
+                b.multiply::<false>(layer, phase, codes);
+            } else {
+                // The next token's words take these ones' places only when this block has seen them.
+                b.factors.get();
+                b.clock.tick(b.thread);
             }
-            clock.tick(b);
+            b.clock.tick(b.thread);
             if phase == Phase::Logits {
                 break;
             }
             phase = phase.next();
             b.refresh();
-            if phase == Phase::Output {
+            let input = if phase == Phase::Output {
                 b.attend(layer);
+                b.attended()
             } else {
-                b.gather_hidden();
-            }
-            clock.tick(b);
-            b.multiply::<true>(layer, phase);
-            clock.tick(b);
+                b.gather_hidden()
+            };
+            b.multiply::<true>(layer, phase, input);
+            b.clock.tick(b.thread);
             phase = phase.next();
             if phase == Phase::Logits {
                 layer += 1;
@@ -206,26 +219,35 @@ unsafe fn run(b: &mut Block<'_>, head: bool, times: *mut u64) -> u32 {
             }
         }
         let chosen = b.agree();
-        clock.tick(b);
-        clock.tick(b);
+        b.clock.tick(b.thread);
+        b.clock.tick(b.thread);
         chosen
     }
 }
 
 /// Writes times down, if anybody wants them.
-struct Clock {
+pub struct Clock {
     /// Of all blocks, or null.
     times: *mut u64,
     next: u32,
 }
 
 impl Clock {
+    /// Of which nobody wants times.
     #[inline(always)]
-    unsafe fn tick(&mut self, b: &Block<'_>) {
-        if !self.times.is_null() && b.thread == 0 {
-            let place = thread::block_idx_x() * profile_phases(b.given.layers) * 2 + self.next;
-            // SAFETY: the profile has two times for each phase of each block.
-            unsafe { global::store(self.times.add(place as usize), thread::global_timer()) };
+    pub fn stopped() -> Self {
+        Self { times: core::ptr::null_mut(), next: 0 }
+    }
+
+    /// The next time of the block: `thread` 0 writes it.
+    ///
+    /// # Safety
+    /// There must be a place for it.
+    #[inline(always)]
+    pub unsafe fn tick(&mut self, thread: u32) {
+        if !self.times.is_null() && thread == 0 {
+            // SAFETY: as the caller promises.
+            unsafe { global::store(self.times.add(self.next as usize), thread::global_timer()) };
         }
         self.next += 1;
     }

@@ -12,6 +12,7 @@ use super::plan::{CONSUMERS, MAX_HIDDEN, Phase, Plan, STRIP, Shared, Stream, WAR
 use super::residual::{self, Factors};
 use super::ring::{Producer, Ring};
 use super::{Weights, ask_tiles};
+use crate::activation::Vector;
 use crate::layout::{Kind, Matrix};
 
 /// Matrices of one shape and kind, in device memory.
@@ -76,14 +77,14 @@ pub unsafe fn products(plan: Plan, shared: Shared, matrices: Matrices, x: *const
         let mut elements = load(&b, x);
         while left > 0 {
             b.refresh();
-            quantise(&mut b, &elements);
+            let input = quantise(&mut b, &elements);
             left -= 1;
             if left > 0 {
                 // On its way during the products.
                 x = x.add(plan.hidden as usize);
                 elements = load(&b, x);
             }
-            b.multiply::<false>(0, Phase::Logits);
+            b.multiply::<false>(0, Phase::Logits, input);
             b.logits = b.logits.add(plan.vocab as usize);
         }
     }
@@ -141,7 +142,7 @@ unsafe fn load(b: &Block<'_>, x: *const f32) -> [F32x4; STRIPS] {
 /// # Safety
 /// All threads that multiply must call it, each with its elements.
 #[inline(always)]
-unsafe fn quantise(b: &mut Block<'_>, elements: &[F32x4; STRIPS]) {
+unsafe fn quantise(b: &mut Block<'_>, elements: &[F32x4; STRIPS]) -> Vector {
     let cols = b.plan.hidden;
     // SAFETY: as the caller promises, and the launch has the plan's shared memory.
     unsafe {
@@ -151,6 +152,7 @@ unsafe fn quantise(b: &mut Block<'_>, elements: &[F32x4; STRIPS]) {
             vector.set::<4>(i as usize, elements[strip].0, i < cols);
         }
         block::sync();
+        vector
     }
 }
 

@@ -13,9 +13,10 @@ use cuda_std::prelude::*;
 
 use super::block::at;
 use super::exchange::{Exchange, Sums, Tagged, Watchdog};
-use super::plan::{CONSUMERS, HEAD, Phase, Plan, Shared, WARPS, fixed};
+use super::plan::{HEAD, Phase, Plan, Shared, WARPS, fixed};
+use super::tile::{Input, Part};
 use super::{Exchanges, Tokens, Weights};
-use crate::activation::{GROUP, GroupCodes, Vector};
+use crate::activation::{GROUP, GroupCodes};
 use crate::argmax::Best;
 use crate::layout::{CHUNK, Kind, Matrix};
 
@@ -67,31 +68,27 @@ unsafe fn publish(words: Tagged, (group, groups): (u32, u32), lane: u32, value: 
     }
 }
 
-/// Takes the codes of `groups` groups into `vector`. A barrier of the block must follow.
-///
-/// # Safety
-/// All threads that multiply must call it.
-#[inline(always)]
-pub(super) unsafe fn collect(words: Tagged, groups: u32, thread: u32, vector: Vector) {
-    let codes = groups * CODE_WORDS / 2;
-    let mut i = thread;
-    // SAFETY: the words have the groups; each place of the vector has one writer.
-    unsafe {
-        while i < codes {
-            // The first threads wait for the scales as well: whole warps take the same way, but for the last.
-            let place = 2 * i as usize;
-            let code = if i < groups {
-                let [code, scale] = words.pairs([place, scales_at(groups) as usize + place]);
-                let sums = [scale[1] as i16, (scale[1] >> 16) as i16].map(i32::from);
-                vector.set_scale(i as usize, f32::from_bits(scale[0]), sums);
-                code
-            } else {
-                let [code] = words.pairs([place]);
-                code
-            };
-            vector.set_codes(8 * i as usize, code);
-            i += CONSUMERS;
-        }
+/// The codes of `groups` groups, as an input: a part is there as soon as its owners have given it.
+#[derive(Clone, Copy)]
+pub struct Codes {
+    /// The words.
+    pub words: Tagged,
+    /// The groups.
+    pub groups: u32,
+}
+
+impl Input for Codes {
+    #[inline(always)]
+    unsafe fn part(self, words: [u32; 2], groups: [u32; 2]) -> Part {
+        let places = groups.map(|group| (scales_at(self.groups) + 2 * group) as usize);
+        // SAFETY: as the caller promises.
+        let (words, ends) = unsafe { self.words.words_and_pairs(words.map(|word| word as usize), places) };
+        let scales = ends.map(|[scale, _]| f32::from_bits(scale));
+        let sums = [0, 1].map(|i| {
+            let sums = ends[i][1];
+            [sums as i16, (sums >> 16) as i16].map(|sum| scales[i] * f32::from(sum))
+        });
+        Part { words, scales, sums }
     }
 }
 

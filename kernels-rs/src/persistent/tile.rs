@@ -104,11 +104,46 @@ pub trait Tile: Copy {
     /// The activations of the 256 columns `block`.
     ///
     /// # Safety
-    /// The input must have them, and be complete.
-    unsafe fn columns(input: Vector, block: u32, lane: u32) -> Self::Columns;
+    /// The input must have them.
+    unsafe fn columns(input: impl Input, block: u32, lane: u32) -> Self::Columns;
 
     /// This lane's part of the dot products of rows `g` and `g + 8`. All lanes must call it.
     fn dot(self, x: &Self::Columns, lane: u32) -> [f32; 2];
+}
+
+/// What tiles are multiplied with.
+pub trait Input: Copy {
+    /// Two words of the codes, and the scales and sums of two groups of 32 columns.
+    ///
+    /// # Safety
+    /// The input must have them.
+    unsafe fn part(self, words: [u32; 2], groups: [u32; 2]) -> Part;
+}
+
+/// A part of an input.
+#[derive(Clone, Copy)]
+pub struct Part {
+    /// Four codes each.
+    pub words: [u32; 2],
+    /// Of each group.
+    pub scales: [f32; 2],
+    /// Of each group the sums of both sixteens, as their codes stand for them.
+    pub sums: [[f32; 2]; 2],
+}
+
+/// It must be complete.
+impl Input for Vector {
+    #[inline(always)]
+    unsafe fn part(self, words: [u32; 2], groups: [u32; 2]) -> Part {
+        // SAFETY: as the caller promises.
+        unsafe {
+            Part {
+                words: words.map(|word| self.word(word as usize / 4, word as usize % 4)),
+                scales: groups.map(|group| self.scale(group as usize)),
+                sums: groups.map(|group| self.group_sums(group as usize).0),
+            }
+        }
+    }
 }
 
 /// Element `index` of the plane that lies `offset` bytes into a tile.
@@ -173,17 +208,12 @@ impl Groups {
     /// # Safety
     /// As for [`Tile::columns`].
     #[inline(always)]
-    unsafe fn of(input: Vector, block: u32, lane: u32) -> Self {
+    unsafe fn of(input: impl Input, block: u32, lane: u32) -> Self {
         let (g, t) = (lane / 4, lane % 4);
+        let (word, group) = (64 * block + 8 * g + t, 8 * block + 2 * t);
         // SAFETY: as the caller promises.
-        unsafe {
-            let sums = input.sums((4 * block + t) as usize).0;
-            Self {
-                words: [0, 1].map(|half| input.word((16 * block + 2 * g + half) as usize, t as usize)),
-                scales: input.scales((4 * block + t) as usize).0,
-                sums: [sums[0] + sums[1], sums[2] + sums[3]],
-            }
-        }
+        let Part { words, scales, sums } = unsafe { input.part([word, word + 4], [group, group + 1]) };
+        Self { words, scales, sums: sums.map(|[a, b]| a + b) }
     }
 }
 
@@ -213,7 +243,7 @@ impl Tile for Q4K {
     }
 
     #[inline(always)]
-    unsafe fn columns(input: Vector, block: u32, lane: u32) -> Groups {
+    unsafe fn columns(input: impl Input, block: u32, lane: u32) -> Groups {
         // SAFETY: as the caller promises.
         let mut x = unsafe { Groups::of(input, block, lane) };
         // The second group's codes are multiplied where they stand.
@@ -281,19 +311,15 @@ impl Tile for Q6K {
     }
 
     #[inline(always)]
-    unsafe fn columns(input: Vector, block: u32, lane: u32) -> Sixteens {
+    unsafe fn columns(input: impl Input, block: u32, lane: u32) -> Sixteens {
         let (g, t) = (lane / 4, lane % 4);
-        let group = |half: u32| (8 * block + 4 * half + t) as usize;
+        let (word, group) = (64 * block + 4 * g + t, 8 * block + t);
         // SAFETY: as the caller promises.
-        unsafe {
-            Sixteens {
-                words: [0, 1].map(|half| {
-                    let word = input.word((16 * block + 8 * half + g) as usize, t as usize);
-                    if g.is_multiple_of(2) { [word, 0] } else { [0, word] }
-                }),
-                scales: [0, 1].map(|half| input.scale(group(half))),
-                offsets: [0, 1].map(|half| input.group_sums(group(half)).0.map(|sum| 32.0 * sum)),
-            }
+        let Part { words, scales, sums } = unsafe { input.part([word, word + 32], [group, group + 4]) };
+        Sixteens {
+            words: words.map(|word| if g.is_multiple_of(2) { [word, 0] } else { [0, word] }),
+            scales,
+            offsets: sums.map(|sums| sums.map(|sum| 32.0 * sum)),
         }
     }
 
@@ -367,7 +393,7 @@ impl Tile for Q8_0 {
     }
 
     #[inline(always)]
-    unsafe fn columns(input: Vector, block: u32, lane: u32) -> Groups {
+    unsafe fn columns(input: impl Input, block: u32, lane: u32) -> Groups {
         // SAFETY: as the caller promises.
         unsafe { Groups::of(input, block, lane) }
     }
