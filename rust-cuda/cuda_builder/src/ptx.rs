@@ -87,6 +87,19 @@ pub(crate) fn apply_launch_bounds(ptx: &str) -> Result<String, PtxError> {
     }
 }
 
+/// What `cuda_std` writes for a product of `f16`, and what it stands for: see its `mma_m16n8k16_f16`.
+const PRODUCT_OF_F16: [&str; 2] = [
+    "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32",
+    "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32",
+];
+
+/// Makes the products of `f16` such: rustc passes LLVM's intrinsic for them no vectors of `f16`. One of another type takes the
+/// same registers.
+pub(crate) fn name_products(ptx: &str) -> String {
+    let [written, meant] = PRODUCT_OF_F16;
+    ptx.replace(written, meant)
+}
+
 /// Removes what maps instructions to source lines.
 pub(crate) fn strip_line_info(ptx: &str) -> String {
     let is_line_info = |line: &str| {

@@ -54,6 +54,15 @@ fn ptx_without_markers_stays_as_it_is() {
 }
 
 #[test]
+fn products_of_f16_are_named_as_such() {
+    let product = |name: &str| format!("\tmma.sync.aligned.{name} {{%r1, %r2}}, {{%r3}};\n");
+    let other = product("m16n8k16.row.col.f32.bf16.bf16.f32");
+    let [written, meant] =
+        ["m16n8k8.row.col.f32.tf32.tf32.f32", "m16n8k16.row.col.f32.f16.f16.f32"].map(product);
+    assert_eq!(name_products(&format!("{other}{written}{written}")), format!("{other}{meant}{meant}"));
+}
+
+#[test]
 fn wrong_launch_bounds_are_refused() {
     let with = |marker: &str| {
         apply_launch_bounds(&format!("// cuda_std: launch_bounds {marker}\n{TWO_ENTRIES}")).unwrap_err()

@@ -142,6 +142,19 @@ impl<T: Plain> Slice<T> {
         self.start + (i * size_of::<T>()) as Address
     }
 
+    /// The pointer to element `i`.
+    #[cfg(target_arch = "nvptx64")]
+    #[inline(always)]
+    pub(crate) fn pointer(self, i: usize) -> *const T {
+        let pointer: *const T;
+        // SAFETY: a conversion of registers.
+        unsafe {
+            core::arch::asm!("{{ .reg .u64 a; cvt.u64.u32 a, {1}; cvta.shared.u64 {0}, a; }}",
+                out(reg64) pointer, in(reg32) self.address(i), options(pure, nomem, nostack))
+        };
+        pointer
+    }
+
     /// The elements from `first` on.
     ///
     /// # Safety
