@@ -1,27 +1,46 @@
 //! Attention of a group: its queries and key normalised and turned, its cache read by all its blocks, the parts merged.
 //!
-//! The keys and values of earlier positions come through the ring, as the weights do: 32 positions in a slot, four for each
-//! warp, and eight lanes take a position, 16 elements each. The blocks of the group take slots in turns. A lane keeps a
-//! running softmax of its positions; they are merged in the warp, in the block and over the blocks, always in the same
+//! The keys and values of earlier positions come through the ring, as the weights do: 32 positions in a slot, of which the
+//! blocks of the group take some in turns, and of a block's two warps each: 16 positions for a warp at a time. Both the
+//! scores and the weighted sums are products of the tensor cores (`mma.m16n8k16`, `f16` with sums in `f32`):
+//!
+//! | | left | right | result |
+//! |---|---|---|---|
+//! | scores | 16 keys, 16 elements a product | queries | position by head |
+//! | sums | 16 elements of the values, transposed, 16 positions | weights | element by head |
+//!
+//! There is room for 8 vectors on the right. A query and a weight are two of them, an `f16` and what it leaves, so that
+//! they lose nothing that the sums keep: lane `4 g + t` gets both parts of head `t`, and adds them. With fewer than four
+//! heads the same ones are there again.
+//!
+//! A warp keeps a running softmax of its positions; they are merged in the block and over the blocks, always in the same
 //! order. While the context is short every block does all of it itself, which costs less than an exchange.
 
+use cuda_std::half::{f16x2_to_f32, f32_to_f16x2};
+use cuda_std::mma::{load_x4_transposed, m16n8k16_f16};
 use cuda_std::prelude::*;
 
 use super::block::{Block, sync};
 use super::exchange::{Exchange, Tagged};
 use super::plan::{
-    CONSUMERS, HEAD, PART_WORDS, PARTIAL_STRIDE, ROW_BYTES, SLOT_POSITIONS, UNIT, WARPS, fixed,
+    CONSUMERS, HEAD, PART_WORDS, PARTIAL_STRIDE, ROW_BYTES, SLOT_POSITIONS, STEP, WARPS, fixed,
 };
 use crate::activation::Vector;
 
 /// Below every score, and far enough from the end of the range to subtract from.
 const LOWEST: f32 = -1e30;
 
+/// Weights are that power of 2 larger: the largest is within the range of an `f16`, and small ones do not vanish.
+const LARGEST: f32 = 15.0;
+
 /// Blocks whose parts a lane waits for together, of four lanes that take turns.
 const RANKS: usize = 4;
 
-/// Elements of a head that a lane has.
-const PER_LANE: usize = 16;
+/// Pieces of 16 bytes of a key or a value.
+const PIECES: u32 = ROW_BYTES / 16;
+
+/// Elements of a value that a product gives sums of.
+const TILE: u32 = 16;
 
 /// The larger one; the first if one is no number.
 #[inline(always)]
@@ -29,75 +48,58 @@ fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
 }
 
-/// Two floats as the halves of a word.
+/// Where a piece of a row lies, in pieces: in another order in each of eight rows, so that lanes that read one of several
+/// rows each read from different banks: a piece of eight in a sequence, or four even or odd ones of two, whose numbers differ
+/// in one of the two lowest bits. The rows of a slot are of positions with the same remainder.
 #[inline(always)]
-fn pack(pair: [f32; 2]) -> u32 {
-    let [low, high] = pair.map(half::f32_to_f16);
-    u32::from(low.to_bits()) | u32::from(high.to_bits()) << 16
+const fn turned(row: u32, piece: u32) -> usize {
+    // A Gray code.
+    (piece ^ (row ^ row >> 1) % 8) as usize
 }
 
-/// Where a position's key and its value begin.
-#[derive(Clone, Copy)]
-struct Place {
-    key: shared::Slice<U32x4>,
-    value: shared::Slice<U32x4>,
-}
-
-impl Place {
-    /// The place of a slot's row.
-    ///
-    /// # Safety
-    /// The slot must have positions, and be as long as it may get.
-    #[inline(always)]
-    unsafe fn of_slot(slot: shared::Slice<u8>, row: u32) -> Self {
-        let row = (row * ROW_BYTES) as usize;
-        // SAFETY: as the caller promises; rows are aligned to 256 bytes.
-        unsafe {
-            let value = (SLOT_POSITIONS * ROW_BYTES) as usize + row;
-            Self { key: slot.from(row).cast(), value: slot.from(value).cast() }
-        }
-    }
-
-    /// The place of the new position, where [`prepare`] put it.
-    #[inline(always)]
-    unsafe fn new(b: &Block<'_>) -> Self {
-        // SAFETY: as the plan says.
-        unsafe {
-            let heads = b.at::<U32x4>(b.shared.heads, b.plan.head_words() / 4);
-            let row = |head: u32| heads.from((head * HEAD / 4) as usize);
-            Self { key: row(b.plan.heads), value: row(b.plan.heads + 1) }
-        }
-    }
-}
-
-/// A lane's elements of a key and a value: 8 in each half.
+/// The rows of a slot's keys and values, and the new position's.
 #[derive(Clone, Copy)]
 struct Rows {
-    keys: [U32x4; 2],
-    values: [U32x4; 2],
+    slot: shared::Slice<U32x4>,
+    /// What [`prepare`] made.
+    new: shared::Slice<U32x4>,
+    /// Rows that the slot has.
+    there: u32,
 }
 
 impl Rows {
-    /// Those of a position.
+    /// A row of the keys.
     ///
     /// # Safety
-    /// The place must have them.
+    /// The slot must be as long as it may get, and have the rows.
     #[inline(always)]
-    unsafe fn load(Place { key, value }: Place, lane: u32) -> Self {
-        let i = (lane % 8) as usize;
+    unsafe fn key(self, row: u32) -> shared::Slice<U32x4> {
         // SAFETY: as the caller promises.
-        unsafe { Self { keys: [key.get(i), key.get(8 + i)], values: [value.get(i), value.get(8 + i)] } }
+        unsafe { self.row(row, 0) }
     }
 
-    /// Takes the next slot, of which all positions are there.
+    /// A row of the values.
     ///
     /// # Safety
-    /// All lanes must call it; the ring must have such a slot next.
+    /// As for [`key`](Self::key).
     #[inline(always)]
-    unsafe fn take(b: &mut Block<'_>, row: u32) -> Self {
-        let (ring, warp, lane) = (b.ring, b.warp, b.lane);
+    unsafe fn value(self, row: u32) -> shared::Slice<U32x4> {
         // SAFETY: as the caller promises.
-        unsafe { b.tiles.take(ring, warp, lane, 0, |slot| Self::load(Place::of_slot(slot, row), lane)) }
+        unsafe { self.row(row, 1) }
+    }
+
+    /// A row of the keys or the values. Behind the slot's last it is the new position's, so that what is counted with a
+    /// weight of nothing is a number.
+    #[inline(always)]
+    unsafe fn row(self, row: u32, which: u32) -> shared::Slice<U32x4> {
+        // SAFETY: as for `key`.
+        unsafe {
+            if row < self.there {
+                self.slot.from(((which * SLOT_POSITIONS + row) * PIECES) as usize)
+            } else {
+                self.new.from((which * PIECES) as usize)
+            }
+        }
     }
 }
 
@@ -107,34 +109,21 @@ impl Rows {
 /// All threads of all blocks that multiply must call it.
 #[inline(always)]
 pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
-    // SAFETY: as the plan says.
-    unsafe {
-        prepare(b, layer);
-        sync();
-        if b.plan.together() == 4 {
-            attend_together::<4>(b);
-        } else {
-            attend_together::<2>(b);
-        }
-    }
-}
-
-/// The same, `H` heads at a time.
-#[inline(always)]
-unsafe fn attend_together<const H: usize>(b: &mut Block<'_>) {
     let plan = b.plan;
     let splits = b.splits;
     // SAFETY: as the plan says, for the whole body.
     unsafe {
+        prepare(b, layer);
+        sync();
         let vector = b.next_vector(plan.heads * HEAD);
         // A block of its own, or everybody alike.
         let split = if splits == 1 { 0 } else { b.rank };
         let mut head = 0;
         while head < plan.heads && split < splits {
-            look::<H>(b, head, split, splits);
+            look(b, head, split, splits);
             sync();
-            merge_warps::<H>(b, head, splits, vector);
-            head += H as u32;
+            merge_warps(b, head, split, splits, vector);
+            head += plan.together();
             // The next heads' results go where these were.
             if head < plan.heads {
                 sync();
@@ -154,7 +143,7 @@ unsafe fn prepare(b: &Block<'_>, layer: u32) {
     let plan = b.plan;
     // SAFETY: as the plan says; a warp uses elements of its own.
     unsafe {
-        let heads = b.at::<F32x2>(b.shared.heads, plan.head_words() / 2);
+        let rows = b.at::<u32>(b.shared.heads, plan.head_rows() * ROW_BYTES / 4);
         let words = b.head_words();
         let half = (HEAD / 2) as usize;
         // Elements `i`, `i + 1` and their partners half a head further on.
@@ -181,254 +170,242 @@ unsafe fn prepare(b: &Block<'_>, layer: u32) {
                 low = [x0 * cos0 - x2 * sin0, x1 * cos1 - x3 * sin1];
                 high = [x2 * cos0 + x0 * sin0, x3 * cos1 + x1 * sin1];
             }
+            let (first, second) = (f32_to_f16x2(low), f32_to_f16x2(high));
+            // A lane's word of a row's first half, and as far into the second one.
+            let place = |row: u32| (4 * turned(row, b.lane / 4)) as u32 + b.lane % 4;
+            let keep = |row: u32, place: u32, first: u32, second: u32| {
+                let at = (row * ROW_BYTES / 4 + place) as usize;
+                rows.set(at, first);
+                rows.set(at + half / 2, second);
+            };
             if h >= plan.heads {
-                // As the cache holds them, here too: half as long as the queries.
-                let (low, high) = (pack(low), pack(high));
+                // As in the cache.
+                let place = place(b.position);
+                keep(plan.heads + h, place, first, second);
                 if b.rank == 0 {
                     let to = if is_key { b.weights.keys } else { b.weights.values };
                     let row = (layer * plan.groups + b.group) as usize * plan.context as usize;
-                    let to = to.add((row + b.position as usize) * HEAD as usize + i).cast::<u32>();
-                    global::store(to, low);
-                    global::store(to.add(half / 2), high);
+                    let to = to.add((row + b.position as usize) * HEAD as usize).cast::<u32>();
+                    global::store(to.add(place as usize), first);
+                    global::store(to.add(place as usize + half / 2), second);
                 }
-                let row = heads.cast::<u32>();
-                row.set(first + i / 2, low);
-                row.set(first + (half + i) / 2, high);
             } else {
-                heads.set((first + i) / 2, F32x2(low));
-                heads.set((first + half + i) / 2, F32x2(high));
+                // What the halves of the words leave.
+                let rest = |[x, y]: [f32; 2], word: u32| {
+                    let [a, b] = f16x2_to_f32(word);
+                    f32_to_f16x2([x - a, y - b])
+                };
+                keep(2 * h, place(2 * h), first, second);
+                keep(2 * h + 1, place(2 * h + 1), rest(low, first), rest(high, second));
             }
             h += WARPS;
         }
     }
 }
 
-/// A running softmax of a head: the largest score, the sum of weights, and this lane's part of the weighted sums.
-#[derive(Clone, Copy)]
+/// A lane's part of the queries of the heads that are looked at together: of column `g`, the elements that it multiplies with
+/// those of its keys.
+///
+/// # Safety
+/// The queries must be complete.
+#[inline(always)]
+unsafe fn queries(b: &Block<'_>, head: u32) -> [U32x4; 4] {
+    let row = 2 * head + b.lane / 4 % (2 * b.plan.together());
+    // SAFETY: as the plan says.
+    unsafe {
+        let rows = b.at::<U32x4>(b.shared.heads, b.plan.head_rows() * PIECES);
+        pieces(rows.from((row * PIECES) as usize), row, b.lane)
+    }
+}
+
+/// A lane's pieces of a row of queries or keys: two neighbouring ones of each half, its fourth of the elements. Which element
+/// is where in a product does not matter, as long as it is the same on both sides.
+///
+/// # Safety
+/// The row must be complete.
+#[inline(always)]
+unsafe fn pieces(at: shared::Slice<U32x4>, row: u32, lane: u32) -> [U32x4; 4] {
+    let mut pieces = [U32x4([0; 4]); 4];
+    for i in 0..4 {
+        let piece = PIECES / 2 * (i as u32 / 2) + lane % 4 * 2 + i as u32 % 2;
+        // SAFETY: as the caller promises.
+        pieces[i] = unsafe { at.get(turned(row, piece)) };
+    }
+    pieces
+}
+
+/// A running softmax: of head `t` the largest score, the sum of this lane's weights, and the weighted sums of elements `g`
+/// and `g + 8` of each tile, of the weights' two parts.
 struct Running {
     max: f32,
     sum: f32,
-    value: [f32; PER_LANE],
+    values: [[f32; 4]; (HEAD / TILE) as usize],
 }
 
 impl Running {
-    const NONE: Self = Self { max: LOWEST, sum: 0.0, value: [0.0; PER_LANE] };
-}
+    const NONE: Self = Self { max: LOWEST, sum: 0.0, values: [[0.0; 4]; (HEAD / TILE) as usize] };
 
-/// This lane's part of `H` heads' queries. Only of so few that there are registers to keep them in.
-struct Queries<const H: usize> {
-    heads: shared::Slice<F32x4>,
-    first: usize,
-    kept: [[F32x4; PER_LANE / 4]; H],
-}
-
-impl<const H: usize> Queries<H> {
-    const KEPT: bool = H <= 2;
-
-    /// Those of the heads from `head` on.
+    /// Takes in the positions of rows `first` to `first + 15`, as far as they are there.
     ///
     /// # Safety
-    /// The queries must be complete.
+    /// All lanes must call it. The rows must be complete.
     #[inline(always)]
-    unsafe fn new(b: &Block<'_>, head: u32) -> Self {
-        // SAFETY: as the plan says.
-        unsafe {
-            let heads = b.at::<F32x4>(b.shared.heads, b.plan.head_words() / 4);
-            let first = (head * HEAD / 4 + 2 * (b.lane % 8)) as usize;
-            let mut this = Self { heads, first, kept: [[F32x4([0.0; 4]); PER_LANE / 4]; H] };
-            if Self::KEPT {
-                for h in 0..H {
-                    for q in 0..PER_LANE / 4 {
-                        this.kept[h][q] = this.load(h, q);
-                    }
-                }
-            }
-            this
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn load(&self, h: usize, q: usize) -> F32x4 {
-        // SAFETY: as for `new`.
-        unsafe { self.heads.get(self.first + h * HEAD as usize / 4 + 16 * (q / 2) + q % 2) }
-    }
-
-    /// The scores of the positions of `U` units: the lanes of a position all get its score.
-    ///
-    /// # Safety
-    /// All lanes must call it.
-    #[inline(always)]
-    unsafe fn scores<const U: usize>(&self, rows: &[Rows; U]) -> [[f32; U]; H] {
-        let mut scores = [[0.0f32; U]; H];
-        for q in 0..PER_LANE / 4 {
-            for h in 0..H {
-                // SAFETY: as for `new`.
-                let F32x4(x) = if Self::KEPT { self.kept[h][q] } else { unsafe { self.load(h, q) } };
-                for u in 0..U {
-                    for e in 0..2 {
-                        let k = half::f16x2_to_f32(rows[u].keys[q / 2].0[2 * (q % 2) + e]);
-                        scores[h][u] = x[2 * e].mul_add(k[0], scores[h][u]);
-                        scores[h][u] = x[2 * e + 1].mul_add(k[1], scores[h][u]);
-                    }
-                }
+    unsafe fn step(&mut self, queries: &[U32x4; 4], rows: Rows, first: u32, lane: u32) {
+        let (g, t) = (lane / 4, lane % 4);
+        // Rows `g` and `g + 8` of the products are neighbouring positions, whose weights share a word.
+        let row = first + 2 * g;
+        // SAFETY: as the caller promises.
+        let keys = unsafe { [row, row + 1].map(|row| pieces(rows.key(row), row, lane)) };
+        let mut scores = [[0.0f32; 4]; 4];
+        for i in 0..4 {
+            for half in 0..2 {
+                let of = |piece: U32x4| [piece.0[2 * half], piece.0[2 * half + 1]];
+                let ([a, c], [b, d]) = (of(keys[0][i]), of(keys[1][i]));
+                scores[i] = m16n8k16_f16([a, b, c, d], of(queries[i]), scores[i]);
             }
         }
-        for bit in 0..3 {
-            for h in 0..H {
-                for u in 0..U {
-                    scores[h][u] += warp::shuffle_xor_f32(warp::ALL, scores[h][u], 1 << bit);
-                }
-            }
+        let mut score = [0.0f32; 2];
+        for i in 0..2 {
+            let both = |part: usize| scores[part][2 * i] + scores[part][2 * i + 1];
+            let sum = (both(0) + both(1)) + (both(2) + both(3));
+            score[i] = if row + i as u32 <= rows.there { sum } else { f32::NEG_INFINITY };
         }
-        scores
-    }
-}
-
-/// Takes the lane's positions of `U` units into the heads' softmax: what does not depend on each other side by side.
-#[inline(always)]
-fn accumulate<const H: usize, const U: usize>(
-    running: &mut [Running; H],
-    scores: [[f32; U]; H],
-    rows: &[Rows; U],
-) {
-    let (mut shrinks, mut weights) = ([0.0f32; H], [[0.0f32; U]; H]);
-    for h in 0..H {
-        let r = &mut running[h];
-        let mut max = r.max;
-        for u in 0..U {
-            max = larger(max, scores[h][u]);
+        let mut max = larger(score[0], score[1]);
+        for bit in 2..5 {
+            max = larger(max, warp::shuffle_xor_f32(warp::ALL, max, 1 << bit));
         }
-        shrinks[h] = float::fast_exp2(r.max - max);
-        r.max = max;
-        r.sum *= shrinks[h];
-        for u in 0..U {
-            weights[h][u] = float::fast_exp2(scores[h][u] - max);
-            r.sum += weights[h][u];
+        max = larger(self.max, max);
+        let shrink = float::fast_exp2(self.max - max);
+        let weights = score.map(|score| float::fast_exp2(score - (max - LARGEST)));
+        self.max = max;
+        self.sum = self.sum.mul_add(shrink, weights[0] + weights[1]);
+        let word = f32_to_f16x2(weights);
+        let [a, b] = f16x2_to_f32(word);
+        let rest = f32_to_f16x2([weights[0] - a, weights[1] - b]);
+        // Column `g` is a part of head `g / 2`; this lane has positions `2 t`, `2 t + 1`, and 8 further.
+        let mut columns = [0; 2];
+        for half in 0..2 {
+            let from = 16 * half + 4 * t + g / 2;
+            let (word, rest) =
+                (warp::shuffle_idx(warp::ALL, word, from), warp::shuffle_idx(warp::ALL, rest, from));
+            columns[half as usize] = if g.is_multiple_of(2) { word } else { rest };
         }
-    }
-    // Nested: loops so short are unrolled before arrays become registers.
-    for q in 0..2 {
-        for w in 0..PER_LANE / 4 {
-            let v: [[f32; 2]; U] = core::array::from_fn(|u| half::f16x2_to_f32(rows[u].values[q].0[w]));
-            for h in 0..H {
-                for e in 0..2 {
-                    let value = &mut running[h].value[8 * q + 2 * w + e];
-                    *value *= shrinks[h];
-                    for u in 0..U {
-                        *value = weights[h][u].mul_add(v[u][e], *value);
-                    }
-                }
-            }
+        // The lanes name the rows of four matrices: two pieces of eight positions, and of the next eight.
+        let row = first + lane / 16 * 8 + lane % 8;
+        // SAFETY: as the caller promises.
+        let at = unsafe { rows.value(row) };
+        for tile in 0..(HEAD / TILE) as usize {
+            let sums = self.values[tile].map(|sum| sum * shrink);
+            let piece = turned(row, 2 * tile as u32 + lane / 8 % 2);
+            // SAFETY: as the caller promises.
+            let values = unsafe { load_x4_transposed(at, piece) };
+            self.values[tile] = m16n8k16_f16(values, columns, sums);
         }
     }
 }
 
-/// This warp's positions, for `H` heads of the group from `head` on; the result goes to shared memory.
+/// This warp's positions, for the heads of the group that are looked at together, from `head` on; the result goes to shared
+/// memory.
 ///
 /// # Safety
 /// All lanes must call it; the ring must have the block's slots next.
 #[inline(always)]
-unsafe fn look<const H: usize>(b: &mut Block<'_>, head: u32, split: u32, splits: u32) {
-    let row = b.warp * UNIT + b.lane / 8;
-    let mut running = [Running::NONE; H];
+unsafe fn look(b: &mut Block<'_>, head: u32, split: u32, splits: u32) {
+    let (lane, together) = (b.lane, b.plan.together());
+    let first = b.warp % 2 * STEP;
+    let mut running = Running::NONE;
     // SAFETY: as the plan says.
     unsafe {
-        let queries = Queries::<H>::new(b, head);
-        let (mut slot, stride) = (split * SLOT_POSITIONS, splits * SLOT_POSITIONS);
-        // Two slots at a time, as long as they are full: a warp alone does not hide the latency of one's steps. More than
-        // two heads do.
-        while H <= 2 && slot + stride + SLOT_POSITIONS <= b.position {
-            let rows = [Rows::take(b, row), Rows::take(b, row)];
-            slot += 2 * stride;
-            let scores = queries.scores(&rows);
-            accumulate(&mut running, scores, &rows);
-        }
+        let queries = queries(b, head);
+        let new = b.at::<U32x4>(b.shared.heads + 2 * b.plan.heads * ROW_BYTES, 2 * PIECES);
+        let mut slot = split * SLOT_POSITIONS;
+        // Slots until the warp's next one.
+        let mut turn = b.warp / 2;
         while slot <= b.position {
-            let p = slot + row;
-            // The new position has not come through the ring, and what is behind it counts nothing.
-            let mut place = Place::new(b);
-            if slot < b.position {
-                let (ring, warp, lane) = (b.ring, b.warp, b.lane);
-                let slot = b.tiles.take(ring, warp, lane, 0, |slot| slot);
-                place = if p < b.position { Place::of_slot(slot, row) } else { place };
+            // The new position has not come through the ring.
+            let mut rows = Rows { slot: new, new, there: b.position - slot };
+            if rows.there > 0 {
+                let (ring, warp) = (b.ring, b.warp);
+                rows.slot = b.tiles.take(ring, warp, lane, 0, |slot| slot).cast();
             }
-            slot += stride;
-            let rows = [Rows::load(place, b.lane)];
-            let mut scores = queries.scores(&rows);
-            for [score] in &mut scores {
-                *score = if p <= b.position { *score } else { f32::NEG_INFINITY };
+            if turn == 0 && first <= rows.there {
+                running.step(&queries, rows, first, lane);
             }
-            accumulate(&mut running, scores, &rows);
+            turn = if turn == 0 { WARPS / 2 - 1 } else { turn - 1 };
+            slot += splits * SLOT_POSITIONS;
         }
-        let results = b.at::<F32x4>(b.shared.partials, WARPS * H as u32 * PARTIAL_STRIDE / 4);
-        for h in 0..H {
-            let merged = merge_slots(running[h], b.lane);
-            let base = (b.warp as usize * H + h) * (PARTIAL_STRIDE / 4) as usize;
-            // Half a head, a lane's eight, and of those four: as `merge_slots` left them.
-            let sub = (b.lane % 8) as usize;
-            let (half, quarter) = ((b.lane / 16) as usize, (b.lane / 8 % 2) as usize);
-            results.set(base + 16 * half + 2 * sub + quarter, F32x4(merged.value));
-            if b.lane == 0 {
-                results.set(base + (HEAD / 4) as usize, F32x4([merged.max, merged.sum, 0.0, 0.0]));
+        for bit in 2..5 {
+            running.sum += warp::shuffle_xor_f32(warp::ALL, running.sum, 1 << bit);
+        }
+        let (g, t) = (lane / 4, lane % 4);
+        if t < together {
+            let results = b.at::<f32>(b.shared.partials, WARPS * together * PARTIAL_STRIDE);
+            let results = results.from(((b.warp * together + t) * PARTIAL_STRIDE) as usize);
+            for tile in 0..(HEAD / TILE) as usize {
+                let [a, b, c, d] = running.values[tile];
+                results.set(tile * TILE as usize + g as usize, a + b);
+                results.set(tile * TILE as usize + g as usize + 8, c + d);
+            }
+            if g == 0 {
+                results.cast::<F32x2>().set(HEAD as usize / 2, F32x2([running.max, running.sum]));
             }
         }
     }
 }
 
-/// The softmax of a warp's positions, a lane with four elements of the head.
+/// An element of a head of the warps' results, merged.
 struct Merged {
     max: f32,
     sum: f32,
-    value: [f32; 4],
+    value: f32,
 }
 
-/// Merges the four positions that a warp looks at together: each step halves the elements that a lane keeps.
-#[inline(always)]
-fn merge_slots(r: Running, lane: u32) -> Merged {
-    let max = larger(r.max, warp::shuffle_xor_f32(warp::ALL, r.max, 8));
-    let max = larger(max, warp::shuffle_xor_f32(warp::ALL, max, 16));
-    let weight = float::fast_exp2(r.max - max);
-    let mut sum = r.sum * weight;
-    sum += warp::shuffle_xor_f32(warp::ALL, sum, 8);
-    sum += warp::shuffle_xor_f32(warp::ALL, sum, 16);
-    let (upper, second) = (lane & 16 != 0, lane & 8 != 0);
-    let mut eight = [0.0f32; 8];
-    for e in 0..8 {
-        let (low, high) = (r.value[e] * weight, r.value[8 + e] * weight);
-        let (keep, give) = if upper { (high, low) } else { (low, high) };
-        eight[e] = keep + warp::shuffle_xor_f32(warp::ALL, give, 16);
+impl Merged {
+    /// From the first `N` warps' results, which are `stride` floats apart.
+    ///
+    /// # Safety
+    /// The results must be complete.
+    #[inline(always)]
+    unsafe fn of<const N: usize>(results: shared::Slice<f32>, stride: usize, element: usize) -> Self {
+        let (mut ends, mut values) = ([[0.0f32; 2]; N], [0.0f32; N]);
+        let mut merged = Self { max: LOWEST, sum: 0.0, value: 0.0 };
+        for warp in 0..N {
+            // SAFETY: as the caller promises.
+            unsafe {
+                F32x2(ends[warp]) = results.cast::<F32x2>().get((warp * stride + HEAD as usize) / 2);
+                values[warp] = results.get(warp * stride + element);
+            }
+            merged.max = larger(merged.max, ends[warp][0]);
+        }
+        for warp in 0..N {
+            let weight = float::fast_exp2(ends[warp][0] - merged.max);
+            merged.sum = weight.mul_add(ends[warp][1], merged.sum);
+            merged.value = weight.mul_add(values[warp], merged.value);
+        }
+        merged
     }
-    let mut value = [0.0f32; 4];
-    for e in 0..4 {
-        let (keep, give) = if second { (eight[4 + e], eight[e]) } else { (eight[e], eight[4 + e]) };
-        value[e] = keep + warp::shuffle_xor_f32(warp::ALL, give, 8);
-    }
-    Merged { max, sum, value }
 }
 
-/// Merges the warps' results of `H` heads from `head` on: into the result of attention if the block has all positions,
-/// otherwise to the group.
+/// Merges the warps' results of the heads that are looked at together, from `head` on: into the result of attention if the
+/// block has all positions, otherwise to the group.
 #[inline(always)]
-unsafe fn merge_warps<const H: usize>(b: &Block<'_>, head: u32, splits: u32, vector: Vector) {
+unsafe fn merge_warps(b: &Block<'_>, head: u32, split: u32, splits: u32, vector: Vector) {
+    let together = b.plan.together();
+    // Of a single slot the first warps have it all.
+    let single = (split + splits) * SLOT_POSITIONS > b.position;
     // SAFETY: as the plan says; the results are complete.
     unsafe {
-        let results = b.at::<f32>(b.shared.partials, WARPS * H as u32 * PARTIAL_STRIDE);
+        let results = b.at::<f32>(b.shared.partials, WARPS * together * PARTIAL_STRIDE);
         let (mut h, element) = (b.thread / HEAD, b.thread % HEAD);
         // Whole warps have a head.
-        while h < H as u32 {
-            let mut ends = [[0.0f32; 2]; WARPS as usize];
-            let (mut max, mut sum, mut value) = (LOWEST, 0.0f32, 0.0f32);
-            for warp in 0..WARPS as usize {
-                let first = (warp * H + h as usize) * PARTIAL_STRIDE as usize;
-                F32x2(ends[warp]) = results.cast::<F32x2>().get((first + HEAD as usize) / 2);
-                max = larger(max, ends[warp][0]);
-            }
-            for warp in 0..WARPS as usize {
-                let first = (warp * H + h as usize) * PARTIAL_STRIDE as usize;
-                let weight = float::fast_exp2(ends[warp][0] - max);
-                sum = weight.mul_add(ends[warp][1], sum);
-                value = weight.mul_add(results.get(first + element as usize), value);
-            }
+        while h < together {
+            let results = results.from((h * PARTIAL_STRIDE) as usize);
+            let stride = (together * PARTIAL_STRIDE) as usize;
+            let Merged { max, sum, value } = if single {
+                Merged::of::<2>(results, stride, element as usize)
+            } else {
+                Merged::of::<{ WARPS as usize }>(results, stride, element as usize)
+            };
             let value = value * float::fast_reciprocal(sum);
             let row = head + h;
             if splits == 1 {
@@ -438,7 +415,7 @@ unsafe fn merge_warps<const H: usize>(b: &Block<'_>, head: u32, splits: u32, vec
                 let words = partial(b, b.rank);
                 let first = row * PART_WORDS;
                 if element.is_multiple_of(2) {
-                    words.set((first + element / 2) as usize, pack([value, next]));
+                    words.set((first + element / 2) as usize, f32_to_f16x2([value, next]));
                 }
                 if element < 2 {
                     let end = if element == 0 { max } else { sum };
@@ -496,7 +473,7 @@ unsafe fn merge_blocks(b: &Block<'_>, splits: u32, vector: Vector) {
                     let [m, s] = ends[r];
                     let weight = float::fast_exp2(m - max) * s;
                     sum += weight;
-                    let [[v0, v1], [v2, v3]] = parts[2 * r + 1].map(half::f16x2_to_f32);
+                    let [[v0, v1], [v2, v3]] = parts[2 * r + 1].map(f16x2_to_f32);
                     let v = [v0, v1, v2, v3];
                     for e in 0..TURNS as usize {
                         value[e] = weight.mul_add(v[e], value[e]);

@@ -45,10 +45,10 @@ pub const STRIP: u32 = 4 * CONSUMERS;
 pub const MAX_HIDDEN: u32 = 4096;
 
 /// Positions that a warp looks at together.
-pub const UNIT: u32 = 4;
+pub const STEP: u32 = 16;
 
-/// Positions whose keys and values a slot of the ring takes.
-pub const SLOT_POSITIONS: u32 = WARPS * UNIT;
+/// Positions whose keys and values a slot of the ring takes: those of two warps.
+pub const SLOT_POSITIONS: u32 = 2 * STEP;
 
 /// Bytes of a position's key, and of its value.
 pub const ROW_BYTES: u32 = HEAD * 2;
@@ -317,7 +317,7 @@ pub struct Shared {
     pub residual: u32,
     /// A chunk of an embedding: `f32`.
     pub embedded: u32,
-    /// Queries, key and value: `f32`.
+    /// Queries in two parts, key and value: `f16`.
     pub heads: u32,
     /// The warps' results of attention, or a phase's sums: `f32`.
     pub partials: u32,
@@ -419,6 +419,12 @@ impl Plan {
         (self.heads + 2) * HEAD
     }
 
+    /// Rows of [`ROW_BYTES`] that a group's queries, of two parts each, key and value take in shared memory.
+    #[inline(always)]
+    pub const fn head_rows(&self) -> u32 {
+        2 * self.heads + 2
+    }
+
     /// Words of a block's part of the attention.
     #[inline(always)]
     pub const fn partial_words(&self) -> u32 {
@@ -444,7 +450,7 @@ impl Plan {
         let residual = seen + 2 * owned * 8;
         let embedded = residual + owned * 4;
         let heads = embedded + 64 * 4;
-        let partials = heads + self.head_words() * 4;
+        let partials = heads + self.head_rows() * ROW_BYTES;
         let ring = (partials + WARPS * self.together() * PARTIAL_STRIDE * 4).next_multiple_of(128);
         let bytes = ring + self.slots * self.slot_bytes;
         Shared { codes, vector, seen, residual, embedded, heads, partials, ring, bytes }
