@@ -117,7 +117,8 @@ pub fn plan(
         slots: 0,
         slot_bytes: streams(model)
             .map(|matrices| WARPS * matrices.largest_tile())
-            .fold(2 * SLOT_POSITIONS * ROW_BYTES, u32::max),
+            .fold(2 * SLOT_POSITIONS * ROW_BYTES, u32::max)
+            .next_multiple_of(ROW_BYTES),
         in_flight: IN_FLIGHT,
         alone: ALONE,
     };

@@ -17,13 +17,13 @@
 //! order. While the context is short every block does all of it itself, which costs less than an exchange.
 
 use cuda_std::half::{f16x2_to_f32, f32_to_f16x2};
-use cuda_std::mma::{load_x4_transposed, m16n8k16_f16};
+use cuda_std::mma::{load_x4, load_x4_transposed, m16n8k16_f16};
 use cuda_std::prelude::*;
 
 use super::block::{Block, sync};
 use super::exchange::{Exchange, Tagged};
 use super::plan::{
-    CONSUMERS, HEAD, PART_WORDS, PARTIAL_STRIDE, ROW_BYTES, SLOT_POSITIONS, STEP, WARPS, fixed,
+    CONSUMERS, HEAD, PART_WORDS, PARTIAL_STRIDE, PARTIALS, ROW_BYTES, SLOT_POSITIONS, STEP, WARPS, fixed,
 };
 use crate::activation::Vector;
 
@@ -36,69 +36,127 @@ const LARGEST: f32 = 15.0;
 /// Blocks whose parts a lane waits for together, of four lanes that take turns.
 const RANKS: usize = 4;
 
-/// Pieces of 16 bytes of a key or a value.
-const PIECES: u32 = ROW_BYTES / 16;
-
-/// Elements of a value that a product gives sums of.
+/// Elements of a key or a value that a product takes.
 const TILE: u32 = 16;
 
-/// The larger one; the first if one is no number.
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if b > a { b } else { a }
-}
+/// Products that take all of them.
+const TILES: usize = (HEAD / TILE) as usize;
 
-/// Where a piece of a row lies, in pieces: in another order in each of eight rows, so that lanes that read one of several
-/// rows each read from different banks: a piece of eight in a sequence, or four even or odd ones of two, whose numbers differ
-/// in one of the two lowest bits. The rows of a slot are of positions with the same remainder.
+/// Where a piece of a key or a value lies, in pieces: in another order in each of eight rows, so that lanes that read the same
+/// piece of eight rows read from different banks, be they rows in a sequence or every other one. A slot's rows are of
+/// positions with the same remainder.
 #[inline(always)]
 const fn turned(row: u32, piece: u32) -> usize {
     // A Gray code.
     (piece ^ (row ^ row >> 1) % 8) as usize
 }
 
-/// The rows of a slot's keys and values, and the new position's.
+/// Where a piece of a part of a query lies, in pieces: lane `t` of four needs word `t` of each piece of the row, so those
+/// lie together, four words in a piece. Lanes that read the same of their pieces, of both parts, read from different banks.
+#[inline(always)]
+const fn gathered(part: u32, t: u32, piece: u32) -> usize {
+    (4 * t + (piece ^ t / 2 ^ 2 * part)) as usize
+}
+
+/// A slot's rows of keys and values, and the new position's.
 #[derive(Clone, Copy)]
 struct Rows {
-    slot: shared::Slice<U32x4>,
+    slot: shared::Slice<u8>,
     /// What [`prepare`] made.
-    new: shared::Slice<U32x4>,
+    new: shared::Slice<u8>,
     /// Rows that the slot has.
     there: u32,
 }
 
 impl Rows {
-    /// A row of the keys.
+    /// Those of the slot from position `first` on: the ring's next, if it has come through it.
     ///
     /// # Safety
-    /// The slot must be as long as it may get, and have the rows.
+    /// All lanes must call it; the ring must have the slot next.
     #[inline(always)]
-    unsafe fn key(self, row: u32) -> shared::Slice<U32x4> {
-        // SAFETY: as the caller promises.
-        unsafe { self.row(row, 0) }
+    unsafe fn take(b: &mut Block<'_>, first: u32) -> Self {
+        // SAFETY: as the plan says.
+        unsafe {
+            let new = b.at::<u8>(b.shared.heads + 2 * b.plan.heads * ROW_BYTES, 2 * ROW_BYTES);
+            let mut rows = Self { slot: new, new, there: b.position.saturating_sub(first) };
+            if rows.there > 0 {
+                let (ring, warp, lane) = (b.ring, b.warp, b.lane);
+                rows.slot = b.tiles.take(ring, warp, lane, 0, |slot| slot);
+            }
+            rows
+        }
     }
 
-    /// A row of the values.
+    /// The piece of a key at byte `place`, counted from the first row.
+    ///
+    /// # Safety
+    /// The slot must be as long as it may get, and have the rows; what [`prepare`] makes must be complete.
+    #[inline(always)]
+    unsafe fn key(self, place: u32) -> shared::Slice<U32x4> {
+        // SAFETY: as the caller promises.
+        unsafe { self.piece(place, 0) }
+    }
+
+    /// The piece of a value at byte `place`, counted from the first row.
     ///
     /// # Safety
     /// As for [`key`](Self::key).
     #[inline(always)]
-    unsafe fn value(self, row: u32) -> shared::Slice<U32x4> {
+    unsafe fn value(self, place: u32) -> shared::Slice<U32x4> {
         // SAFETY: as the caller promises.
-        unsafe { self.row(row, 1) }
+        unsafe { self.piece(place, 1) }
     }
 
-    /// A row of the keys or the values. Behind the slot's last it is the new position's, so that what is counted with a
-    /// weight of nothing is a number.
+    /// A piece of the keys or the values. In rows behind the slot's last it is one of the new position's, so that what is
+    /// counted with a weight of nothing is a number.
     #[inline(always)]
-    unsafe fn row(self, row: u32, which: u32) -> shared::Slice<U32x4> {
+    unsafe fn piece(self, place: u32, which: u32) -> shared::Slice<U32x4> {
         // SAFETY: as for `key`.
         unsafe {
-            if row < self.there {
-                self.slot.from(((which * SLOT_POSITIONS + row) * PIECES) as usize)
+            if place < self.there * ROW_BYTES {
+                self.slot.from((which * SLOT_POSITIONS * ROW_BYTES + place) as usize).cast()
             } else {
-                self.new.from((which * PIECES) as usize)
+                self.new.from((which * ROW_BYTES + place % ROW_BYTES) as usize).cast()
             }
+        }
+    }
+}
+
+/// Where a lane finds and leaves what.
+#[derive(Clone, Copy)]
+struct Places {
+    /// Its words of the queries of the first heads that are looked at together, in bytes from the start of shared memory.
+    query: u32,
+    /// The piece of a slot's keys that it names to load matrices, and of the values, in bytes from the first row.
+    key: u32,
+    value: u32,
+    /// The row of the first of the two scores that it gets.
+    row: u32,
+    /// The lane whose weights it multiplies with, and 16 further.
+    source: u32,
+    /// Its part of the result, in floats.
+    result: u32,
+}
+
+impl Places {
+    /// Those of this lane. They are computed when this is called, not when they are needed: that is time to spare.
+    #[inline(always)]
+    fn of(b: &Block<'_>) -> Self {
+        let (g, t) = (b.lane / 4, b.lane % 4);
+        let first = b.warp % 2 * STEP;
+        let piece = |row: u32, piece: u32| row * ROW_BYTES + 16 * turned(row, piece) as u32;
+        // Column `g` of the queries: with fewer than four heads the same ones again.
+        let column = g % (2 * b.plan.together());
+        Self {
+            query: misc::opaque(b.shared.heads + column * ROW_BYTES + 16 * gathered(g % 2, t, 0) as u32),
+            // Four matrices: eight even positions, eight odd ones, and the same of the next piece. So a lane gets
+            // neighbouring positions, whose weights share a word.
+            key: misc::opaque(piece(first + 2 * (b.lane % 8) + b.lane / 8 % 2, b.lane / 16)),
+            // Eight positions, the same of the next piece, and both of the next eight.
+            value: misc::opaque(piece(first + b.lane % 8 + b.lane / 16 * 8, b.lane / 8 % 2)),
+            row: misc::opaque(first + 2 * g),
+            source: misc::opaque(4 * t + g / 2),
+            result: misc::opaque(t * PARTIALS + b.warp * PARTIAL_STRIDE + g),
         }
     }
 }
@@ -113,20 +171,25 @@ pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
     let splits = b.splits;
     // SAFETY: as the plan says, for the whole body.
     unsafe {
+        // A block of its own, or everybody alike.
+        let first = if splits == 1 { 0 } else { b.rank * SLOT_POSITIONS };
+        // Before the queries, which are still on their way.
+        let mut rows = Rows::take(b, first);
+        let places = Places::of(b);
         prepare(b, layer);
         sync();
         let vector = b.next_vector(plan.heads * HEAD);
-        // A block of its own, or everybody alike.
-        let split = if splits == 1 { 0 } else { b.rank };
         let mut head = 0;
-        while head < plan.heads && split < splits {
-            look(b, head, split, splits);
+        // There are more blocks than slots only while the context is short.
+        while head < plan.heads && first <= b.position {
+            look(b, places, rows, head, first);
             sync();
-            merge_warps(b, head, split, splits, vector);
+            merge_warps(b, head, first, vector);
             head += plan.together();
-            // The next heads' results go where these were.
             if head < plan.heads {
+                // The next heads' results go where these were.
                 sync();
+                rows = Rows::take(b, first);
             }
         }
         if splits > 1 {
@@ -171,23 +234,19 @@ unsafe fn prepare(b: &Block<'_>, layer: u32) {
                 high = [x2 * cos0 + x0 * sin0, x3 * cos1 + x1 * sin1];
             }
             let (first, second) = (f32_to_f16x2(low), f32_to_f16x2(high));
-            // A lane's word of a row's first half, and as far into the second one.
-            let place = |row: u32| (4 * turned(row, b.lane / 4)) as u32 + b.lane % 4;
-            let keep = |row: u32, place: u32, first: u32, second: u32| {
-                let at = (row * ROW_BYTES / 4 + place) as usize;
-                rows.set(at, first);
-                rows.set(at + half / 2, second);
-            };
+            let (piece, word) = (b.lane / 4, b.lane % 4);
             if h >= plan.heads {
-                // As in the cache.
-                let place = place(b.position);
-                keep(plan.heads + h, place, first, second);
+                // As in the cache: the first word's place, and the second's half a row further on.
+                let place = 4 * turned(b.position, piece) + word as usize;
+                let row = ((plan.heads + h) * ROW_BYTES / 4) as usize;
+                rows.set(row + place, first);
+                rows.set(row + place + half / 2, second);
                 if b.rank == 0 {
                     let to = if is_key { b.weights.keys } else { b.weights.values };
                     let row = (layer * plan.groups + b.group) as usize * plan.context as usize;
                     let to = to.add((row + b.position as usize) * HEAD as usize).cast::<u32>();
-                    global::store(to.add(place as usize), first);
-                    global::store(to.add(place as usize + half / 2), second);
+                    global::store(to.add(place), first);
+                    global::store(to.add(place + half / 2), second);
                 }
             } else {
                 // What the halves of the words leave.
@@ -195,159 +254,143 @@ unsafe fn prepare(b: &Block<'_>, layer: u32) {
                     let [a, b] = f16x2_to_f32(word);
                     f32_to_f16x2([x - a, y - b])
                 };
-                keep(2 * h, place(2 * h), first, second);
-                keep(2 * h + 1, place(2 * h + 1), rest(low, first), rest(high, second));
+                let parts = [[first, second], [rest(low, first), rest(high, second)]];
+                for part in 0..2 {
+                    let row = ((2 * h + part as u32) * ROW_BYTES / 4) as usize;
+                    for half in 0..2 {
+                        let place = gathered(part as u32, word, piece / 4 + 2 * half as u32);
+                        rows.set(row + 4 * place + piece as usize % 4, parts[part][half]);
+                    }
+                }
             }
             h += WARPS;
         }
     }
 }
 
-/// A lane's part of the queries of the heads that are looked at together: of column `g`, the elements that it multiplies with
-/// those of its keys.
+/// A lane's words of the queries of the heads that are looked at together, two for each product.
 ///
 /// # Safety
 /// The queries must be complete.
 #[inline(always)]
-unsafe fn queries(b: &Block<'_>, head: u32) -> [U32x4; 4] {
-    let row = 2 * head + b.lane / 4 % (2 * b.plan.together());
+unsafe fn queries(b: &Block<'_>, places: Places, head: u32) -> [U32x4; 4] {
+    let mut words = [U32x4([0; 4]); 4];
     // SAFETY: as the plan says.
     unsafe {
-        let rows = b.at::<U32x4>(b.shared.heads, b.plan.head_rows() * PIECES);
-        pieces(rows.from((row * PIECES) as usize), row, b.lane)
+        let first = b.at::<U32x4>(places.query + 2 * head * ROW_BYTES, 4);
+        for i in 0..4 {
+            words[i] = first.flip(i).get(0);
+        }
     }
+    words
 }
 
-/// A lane's pieces of a row of queries or keys: two neighbouring ones of each half, its fourth of the elements. Which element
-/// is where in a product does not matter, as long as it is the same on both sides.
-///
-/// # Safety
-/// The row must be complete.
-#[inline(always)]
-unsafe fn pieces(at: shared::Slice<U32x4>, row: u32, lane: u32) -> [U32x4; 4] {
-    let mut pieces = [U32x4([0; 4]); 4];
-    for i in 0..4 {
-        let piece = PIECES / 2 * (i as u32 / 2) + lane % 4 * 2 + i as u32 % 2;
-        // SAFETY: as the caller promises.
-        pieces[i] = unsafe { at.get(turned(row, piece)) };
-    }
-    pieces
-}
-
-/// A running softmax: of head `t` the largest score, the sum of this lane's weights, and the weighted sums of elements `g`
-/// and `g + 8` of each tile, of the weights' two parts.
+/// A running softmax: of head `t` the largest score, the sum of weights, and the weighted sums of elements `g` and `g + 8`
+/// of each tile, of the weights' two parts.
 struct Running {
     max: f32,
     sum: f32,
-    values: [[f32; 4]; (HEAD / TILE) as usize],
+    values: [[f32; 4]; TILES],
 }
 
 impl Running {
-    const NONE: Self = Self { max: LOWEST, sum: 0.0, values: [[0.0; 4]; (HEAD / TILE) as usize] };
+    const NONE: Self = Self { max: LOWEST, sum: 0.0, values: [[0.0; 4]; TILES] };
 
-    /// Takes in the positions of rows `first` to `first + 15`, as far as they are there.
+    /// Takes in the warp's positions of a slot, as far as they are there.
     ///
     /// # Safety
     /// All lanes must call it. The rows must be complete.
     #[inline(always)]
-    unsafe fn step(&mut self, queries: &[U32x4; 4], rows: Rows, first: u32, lane: u32) {
-        let (g, t) = (lane / 4, lane % 4);
-        // Rows `g` and `g + 8` of the products are neighbouring positions, whose weights share a word.
-        let row = first + 2 * g;
-        // SAFETY: as the caller promises.
-        let keys = unsafe { [row, row + 1].map(|row| pieces(rows.key(row), row, lane)) };
+    unsafe fn step(&mut self, queries: &[U32x4; 4], rows: Rows, places: Places, lane: u32) {
         let mut scores = [[0.0f32; 4]; 4];
-        for i in 0..4 {
-            for half in 0..2 {
-                let of = |piece: U32x4| [piece.0[2 * half], piece.0[2 * half + 1]];
-                let ([a, c], [b, d]) = (of(keys[0][i]), of(keys[1][i]));
-                scores[i] = m16n8k16_f16([a, b, c, d], of(queries[i]), scores[i]);
+        // SAFETY: as the caller promises.
+        unsafe {
+            let keys = rows.key(places.key);
+            for i in 0..TILES {
+                let U32x4(query) = queries[i / 2];
+                let query = [query[2 * (i % 2)], query[2 * (i % 2) + 1]];
+                // Four sums that do not wait for each other.
+                scores[i % 4] = m16n8k16_f16(load_x4(keys.flip(2 * i), 0), query, scores[i % 4]);
             }
         }
         let mut score = [0.0f32; 2];
         for i in 0..2 {
             let both = |part: usize| scores[part][2 * i] + scores[part][2 * i + 1];
             let sum = (both(0) + both(1)) + (both(2) + both(3));
-            score[i] = if row + i as u32 <= rows.there { sum } else { f32::NEG_INFINITY };
+            let there = places.row + i as u32 <= rows.there;
+            score[i] = if there { sum } else { f32::NEG_INFINITY };
         }
-        let mut max = larger(score[0], score[1]);
+        let mut max = score[0].max(score[1]);
         for bit in 2..5 {
-            max = larger(max, warp::shuffle_xor_f32(warp::ALL, max, 1 << bit));
+            max = max.max(warp::shuffle_xor_f32(warp::ALL, max, 1 << bit));
         }
-        max = larger(self.max, max);
+        max = max.max(self.max);
         let shrink = float::fast_exp2(self.max - max);
         let weights = score.map(|score| float::fast_exp2(score - (max - LARGEST)));
         self.max = max;
-        self.sum = self.sum.mul_add(shrink, weights[0] + weights[1]);
         let word = f32_to_f16x2(weights);
         let [a, b] = f16x2_to_f32(word);
         let rest = f32_to_f16x2([weights[0] - a, weights[1] - b]);
         // Column `g` is a part of head `g / 2`; this lane has positions `2 t`, `2 t + 1`, and 8 further.
         let mut columns = [0; 2];
         for half in 0..2 {
-            let from = 16 * half + 4 * t + g / 2;
-            let (word, rest) =
-                (warp::shuffle_idx(warp::ALL, word, from), warp::shuffle_idx(warp::ALL, rest, from));
-            columns[half as usize] = if g.is_multiple_of(2) { word } else { rest };
+            let from = places.source + 16 * half;
+            let word = warp::shuffle_idx(warp::ALL, word, from);
+            let rest = warp::shuffle_idx(warp::ALL, rest, from);
+            columns[half as usize] = if lane / 4 % 2 == 0 { word } else { rest };
         }
-        // The lanes name the rows of four matrices: two pieces of eight positions, and of the next eight.
-        let row = first + lane / 16 * 8 + lane % 8;
+        let mut sum = weights[0] + weights[1];
+        for bit in 2..5 {
+            sum += warp::shuffle_xor_f32(warp::ALL, sum, 1 << bit);
+        }
+        self.sum = self.sum.mul_add(shrink, sum);
         // SAFETY: as the caller promises.
-        let at = unsafe { rows.value(row) };
-        for tile in 0..(HEAD / TILE) as usize {
-            let sums = self.values[tile].map(|sum| sum * shrink);
-            let piece = turned(row, 2 * tile as u32 + lane / 8 % 2);
-            // SAFETY: as the caller promises.
-            let values = unsafe { load_x4_transposed(at, piece) };
-            self.values[tile] = m16n8k16_f16(values, columns, sums);
+        unsafe {
+            let values = rows.value(places.value);
+            for i in 0..TILES {
+                let sums = self.values[i].map(|sum| sum * shrink);
+                self.values[i] = m16n8k16_f16(load_x4_transposed(values.flip(2 * i), 0), columns, sums);
+            }
         }
     }
 }
 
 /// This warp's positions, for the heads of the group that are looked at together, from `head` on; the result goes to shared
-/// memory.
+/// memory. The block's first slot is that from position `slot` on, which was taken.
 ///
 /// # Safety
-/// All lanes must call it; the ring must have the block's slots next.
+/// All lanes must call it; the ring must have the block's next slots next.
 #[inline(always)]
-unsafe fn look(b: &mut Block<'_>, head: u32, split: u32, splits: u32) {
-    let (lane, together) = (b.lane, b.plan.together());
-    let first = b.warp % 2 * STEP;
+unsafe fn look(b: &mut Block<'_>, places: Places, mut rows: Rows, head: u32, mut slot: u32) {
+    let (lane, warp) = (b.lane, b.warp);
     let mut running = Running::NONE;
     // SAFETY: as the plan says.
     unsafe {
-        let queries = queries(b, head);
-        let new = b.at::<U32x4>(b.shared.heads + 2 * b.plan.heads * ROW_BYTES, 2 * PIECES);
-        let mut slot = split * SLOT_POSITIONS;
+        let queries = queries(b, places, head);
         // Slots until the warp's next one.
-        let mut turn = b.warp / 2;
-        while slot <= b.position {
-            // The new position has not come through the ring.
-            let mut rows = Rows { slot: new, new, there: b.position - slot };
-            if rows.there > 0 {
-                let (ring, warp) = (b.ring, b.warp);
-                rows.slot = b.tiles.take(ring, warp, lane, 0, |slot| slot).cast();
-            }
-            if turn == 0 && first <= rows.there {
-                running.step(&queries, rows, first, lane);
+        let mut turn = warp / 2;
+        loop {
+            if turn == 0 && warp % 2 * STEP <= rows.there {
+                running.step(&queries, rows, places, lane);
             }
             turn = if turn == 0 { WARPS / 2 - 1 } else { turn - 1 };
-            slot += splits * SLOT_POSITIONS;
-        }
-        for bit in 2..5 {
-            running.sum += warp::shuffle_xor_f32(warp::ALL, running.sum, 1 << bit);
-        }
-        let (g, t) = (lane / 4, lane % 4);
-        if t < together {
-            let results = b.at::<f32>(b.shared.partials, WARPS * together * PARTIAL_STRIDE);
-            let results = results.from(((b.warp * together + t) * PARTIAL_STRIDE) as usize);
-            for tile in 0..(HEAD / TILE) as usize {
-                let [a, b, c, d] = running.values[tile];
-                results.set(tile * TILE as usize + g as usize, a + b);
-                results.set(tile * TILE as usize + g as usize + 8, c + d);
+            slot += b.splits * SLOT_POSITIONS;
+            if slot > b.position {
+                break;
             }
-            if g == 0 {
-                results.cast::<F32x2>().set(HEAD as usize / 2, F32x2([running.max, running.sum]));
+            rows = Rows::take(b, slot);
+        }
+        if lane % 4 < b.plan.together() {
+            let results = b.at::<f32>(b.shared.partials, b.plan.together() * PARTIALS);
+            let first = results.from(places.result as usize);
+            for i in 0..TILES {
+                let [a, b, c, d] = running.values[i];
+                first.set(i * TILE as usize, a + b);
+                first.set(i * TILE as usize + 8, c + d);
+            }
+            if lane / 4 == 0 {
+                let end = first.from(HEAD as usize).cast::<F32x2>();
+                end.set(0, F32x2([running.max, running.sum]));
             }
         }
     }
@@ -361,21 +404,22 @@ struct Merged {
 }
 
 impl Merged {
-    /// From the first `N` warps' results, which are `stride` floats apart.
+    /// From the first `N` warps' results.
     ///
     /// # Safety
     /// The results must be complete.
     #[inline(always)]
-    unsafe fn of<const N: usize>(results: shared::Slice<f32>, stride: usize, element: usize) -> Self {
+    unsafe fn of<const N: usize>(results: shared::Slice<f32>, element: usize) -> Self {
         let (mut ends, mut values) = ([[0.0f32; 2]; N], [0.0f32; N]);
         let mut merged = Self { max: LOWEST, sum: 0.0, value: 0.0 };
         for warp in 0..N {
             // SAFETY: as the caller promises.
             unsafe {
-                F32x2(ends[warp]) = results.cast::<F32x2>().get((warp * stride + HEAD as usize) / 2);
-                values[warp] = results.get(warp * stride + element);
+                let first = warp * PARTIAL_STRIDE as usize;
+                F32x2(ends[warp]) = results.cast::<F32x2>().get((first + HEAD as usize) / 2);
+                values[warp] = results.get(first + element);
             }
-            merged.max = larger(merged.max, ends[warp][0]);
+            merged.max = merged.max.max(ends[warp][0]);
         }
         for warp in 0..N {
             let weight = float::fast_exp2(ends[warp][0] - merged.max);
@@ -387,33 +431,33 @@ impl Merged {
 }
 
 /// Merges the warps' results of the heads that are looked at together, from `head` on: into the result of attention if the
-/// block has all positions, otherwise to the group.
+/// block has all positions, otherwise to the group. The block's first slot is that from position `slot` on.
 #[inline(always)]
-unsafe fn merge_warps(b: &Block<'_>, head: u32, split: u32, splits: u32, vector: Vector) {
+unsafe fn merge_warps(b: &Block<'_>, head: u32, slot: u32, vector: Vector) {
     let together = b.plan.together();
     // Of a single slot the first warps have it all.
-    let single = (split + splits) * SLOT_POSITIONS > b.position;
+    let single = slot + b.splits * SLOT_POSITIONS > b.position;
     // SAFETY: as the plan says; the results are complete.
     unsafe {
-        let results = b.at::<f32>(b.shared.partials, WARPS * together * PARTIAL_STRIDE);
+        let results = b.at::<f32>(b.shared.partials, together * PARTIALS);
         let (mut h, element) = (b.thread / HEAD, b.thread % HEAD);
         // Whole warps have a head.
         while h < together {
-            let results = results.from((h * PARTIAL_STRIDE) as usize);
-            let stride = (together * PARTIAL_STRIDE) as usize;
+            let results = results.from((h * PARTIALS) as usize);
             let Merged { max, sum, value } = if single {
-                Merged::of::<2>(results, stride, element as usize)
+                Merged::of::<2>(results, element as usize)
             } else {
-                Merged::of::<{ WARPS as usize }>(results, stride, element as usize)
+                Merged::of::<{ WARPS as usize }>(results, element as usize)
             };
             let value = value * float::fast_reciprocal(sum);
             let row = head + h;
-            if splits == 1 {
+            if b.splits == 1 {
                 vector.set_group(((row * HEAD + element) / 32) as usize, b.lane, value);
             } else {
                 let next = warp::shuffle_xor_f32(warp::ALL, value, 1);
-                let words = partial(b, b.rank);
-                let first = row * PART_WORDS;
+                // Computed only where it is needed.
+                let words = partial(b, misc::opaque(b.rank));
+                let (first, element) = (row * PART_WORDS, misc::opaque(element));
                 if element.is_multiple_of(2) {
                     words.set((first + element / 2) as usize, f32_to_f16x2([value, next]));
                 }
@@ -464,7 +508,7 @@ unsafe fn merge_blocks(b: &Block<'_>, splits: u32, vector: Vector) {
                 for r in 0..RANKS {
                     let [m, s] = parts[2 * r].map(f32::from_bits);
                     ends[r] = [if rank(r) < splits { m } else { f32::NEG_INFINITY }, s];
-                    max = larger(max, ends[r][0]);
+                    max = max.max(ends[r][0]);
                 }
                 let shrink = float::fast_exp2(before - max);
                 sum *= shrink;
@@ -481,8 +525,8 @@ unsafe fn merge_blocks(b: &Block<'_>, splits: u32, vector: Vector) {
                 }
                 round += TURNS * RANKS as u32;
             }
-            let mut most = larger(max, warp::shuffle_xor_f32(warp::ALL, max, 1));
-            most = larger(most, warp::shuffle_xor_f32(warp::ALL, most, 2));
+            let mut most = max.max(warp::shuffle_xor_f32(warp::ALL, max, 1));
+            most = most.max(warp::shuffle_xor_f32(warp::ALL, most, 2));
             let weight = float::fast_exp2(max - most);
             sum *= weight;
             sum += warp::shuffle_xor_f32(warp::ALL, sum, 1);

@@ -116,7 +116,8 @@ pub struct Plan {
     pub eps: f32,
     /// Slots of the ring.
     pub slots: u32,
-    /// Bytes of a slot: one of the largest tiles for each warp, or [`SLOT_POSITIONS`] keys and values.
+    /// Bytes of a slot: one of the largest tiles for each warp, or [`SLOT_POSITIONS`] keys and values; a multiple of
+    /// [`ROW_BYTES`].
     pub slot_bytes: u32,
     /// Slots that a block has asked for and not received, at most: what is more queues before its exchanges.
     pub in_flight: u32,
@@ -449,9 +450,9 @@ impl Plan {
         let seen = codes + 2 * vector;
         let residual = seen + 2 * owned * 8;
         let embedded = residual + owned * 4;
-        let heads = embedded + 64 * 4;
+        let heads = (embedded + 64 * 4).next_multiple_of(ROW_BYTES);
         let partials = heads + self.head_rows() * ROW_BYTES;
-        let ring = (partials + WARPS * self.together() * PARTIAL_STRIDE * 4).next_multiple_of(128);
+        let ring = (partials + self.together() * PARTIALS * 4).next_multiple_of(ROW_BYTES);
         let bytes = ring + self.slots * self.slot_bytes;
         Shared { codes, vector, seen, residual, embedded, heads, partials, ring, bytes }
     }
@@ -462,6 +463,9 @@ pub const PART_WORDS: u32 = HEAD / 2 + 2;
 
 /// Floats of a warp's result of attention for a head: the elements, the largest score, the sum of weights, padding.
 pub const PARTIAL_STRIDE: u32 = HEAD + 4;
+
+/// Floats of all warps' results for a head, and padding: four heads' first ones are in different banks.
+pub const PARTIALS: u32 = WARPS * PARTIAL_STRIDE + 8;
 
 /// A matrix of the model, as a tile's blocks name it.
 #[cfg(not(target_arch = "nvptx64"))]

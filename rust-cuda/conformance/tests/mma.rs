@@ -112,17 +112,24 @@ fn halves_multiply(
 }
 
 #[test]
-fn matrices_are_loaded_transposed() {
+fn matrices_are_loaded_as_they_are_and_transposed() {
     for_each_machine(|m| {
         // Every element another one.
         let word = |i: usize| (2 * i) as u32 | (2 * i + 1) as u32 * 0x1_0000;
         let from: Vec<u32> = (0..4 * 8 * 4).map(word).collect();
-        let (source, to) = (m.buffer(&from), m.zeros::<u32>(from.len()));
-        m.launch(LaunchConfig::new(1, 32), kernels::transpose::Args { from: source.ptr(), to: to.ptr_mut() });
+        let (source, plain, transposed) =
+            (m.buffer(&from), m.zeros::<u32>(from.len()), m.zeros::<u32>(from.len()));
+        let args = kernels::load::Args {
+            from: source.ptr(),
+            plain: plain.ptr_mut(),
+            transposed: transposed.ptr_mut(),
+        };
+        m.launch(LaunchConfig::new(1, 32), args);
         let element = |words: &[u32], m: usize, row: usize, column: usize| {
             words[(m * 8 + row) * 4 + column / 2] >> (16 * (column % 2)) & 0xffff
         };
-        let found = to.read();
+        assert_eq!(plain.read(), from);
+        let found = transposed.read();
         for i in 0..4 * 64 {
             let (m, row, column) = (i / 64, i / 8 % 8, i % 8);
             assert_eq!(

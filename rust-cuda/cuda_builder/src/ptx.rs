@@ -87,17 +87,20 @@ pub(crate) fn apply_launch_bounds(ptx: &str) -> Result<String, PtxError> {
     }
 }
 
-/// What `cuda_std` writes for a product of `f16`, and what it stands for: see its `mma_m16n8k16_f16`.
-const PRODUCT_OF_F16: [&str; 2] = [
-    "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32",
-    "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32",
+/// Instructions that LLVM's intrinsics cannot be called for, and those that `cuda_std` calls in their place: rustc passes no
+/// vectors of `f16` and no pointers to shared memory. Their operands are of the same registers.
+const STANDING_FOR: [[&str; 2]; 3] = [
+    [
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32",
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32",
+    ],
+    ["ldmatrix.sync.aligned.m8n8.x4.b16", "ldmatrix.sync.aligned.m8n8.x4.shared.b16"],
+    ["ldmatrix.sync.aligned.m8n8.x4.trans.b16", "ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16"],
 ];
 
-/// Makes the products of `f16` such: rustc passes LLVM's intrinsic for them no vectors of `f16`. One of another type takes the
-/// same registers.
-pub(crate) fn name_products(ptx: &str) -> String {
-    let [written, meant] = PRODUCT_OF_F16;
-    ptx.replace(written, meant)
+/// Puts the instructions that are meant for those that stand for them.
+pub(crate) fn put_meant(ptx: &str) -> String {
+    STANDING_FOR.iter().fold(ptx.to_owned(), |ptx, [written, meant]| ptx.replace(written, meant))
 }
 
 /// Removes what maps instructions to source lines.

@@ -54,12 +54,22 @@ fn ptx_without_markers_stays_as_it_is() {
 }
 
 #[test]
-fn products_of_f16_are_named_as_such() {
-    let product = |name: &str| format!("\tmma.sync.aligned.{name} {{%r1, %r2}}, {{%r3}};\n");
-    let other = product("m16n8k16.row.col.f32.bf16.bf16.f32");
-    let [written, meant] =
-        ["m16n8k8.row.col.f32.tf32.tf32.f32", "m16n8k16.row.col.f32.f16.f16.f32"].map(product);
-    assert_eq!(name_products(&format!("{other}{written}{written}")), format!("{other}{meant}{meant}"));
+fn instructions_give_way_to_those_that_they_stand_for() {
+    let code = |names: [&str; 4]| names.map(|name| format!("\t{name} {{%r1, %r2}}, [%rd3];\n")).concat();
+    let written = [
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32",
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32",
+        "ldmatrix.sync.aligned.m8n8.x4.b16",
+        "ldmatrix.sync.aligned.m8n8.x4.trans.b16",
+    ];
+    let meant = [
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32",
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32",
+        "ldmatrix.sync.aligned.m8n8.x4.shared.b16",
+        "ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16",
+    ];
+    assert_eq!(put_meant(&code(written)), code(meant));
+    assert_eq!(put_meant(&code(meant)), code(meant));
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //! | `b[0]`, `b[1]` | rows 2t, 2t + 1 and 8 further; column g | rows 4t to 4t + 3 and 16 further; column g |
 //! | `c`, `d` | rows g, g, g + 8, g + 8; columns 2t, 2t + 1, 2t, 2t + 1 | the same |
 //!
-//! [`load_x4_transposed`] reads fragments of a matrix that lies in shared memory column by column.
+//! [`load_x4`] reads fragments of `a` from rows in shared memory, [`load_x4_transposed`] from columns.
 
 use crate::plain::U32x4;
 use crate::shared;
@@ -120,30 +120,46 @@ products_of_halves! {
     m16n8k16_bf16, "mma m16n8k16 bf16", mma_m16n8k16_bf16, bf16, bf16_to_f32, "16×16 `bf16` by 16×8 `bf16`, sums in `f32`. The GPU does not say in which order it adds.";
 }
 
-/// Four 8×8 matrices of 16-bit elements, transposed: lane `8 m + r` names where row `r` of matrix `m` lies, 8 elements in
-/// element `i` of `rows`; word `m` of lane `4 g + t` are the elements of rows 2t, 2t + 1 in column g of matrix `m`.
-///
-/// # Safety
-/// All lanes must call it. `i` must be below the length, and no thread may write the element before the next barrier.
-#[track_caller]
-#[inline(always)]
-pub unsafe fn load_x4_transposed(rows: shared::Slice<U32x4>, i: usize) -> [u32; 4] {
-    #[cfg(target_arch = "nvptx64")]
-    {
-        // SAFETY: as the caller promises; the element is aligned to its 16 bytes.
-        let m = unsafe { crate::nvptx::ldmatrix_x4_trans(rows.pointer(i).cast()) };
-        [m.0, m.1, m.2, m.3]
-    }
-    #[cfg(not(target_arch = "nvptx64"))]
-    {
-        // SAFETY: as the caller promises.
-        let U32x4([a, b, c, d]) = unsafe { rows.get(i) };
-        let all = cuda_sim::device::warp_gather("ldmatrix x4 trans", [a, b, c, d, 0, 0, 0, 0]);
-        let lane = crate::warp::lane_id() as usize;
-        let (g, t) = (lane / 4, lane % 4);
-        core::array::from_fn(|m| {
-            let element = |row: usize| all[8 * m + row][g / 2] >> (16 * (g % 2)) & 0xffff;
-            element(2 * t) | element(2 * t + 1) << 16
-        })
-    }
+macro_rules! loads_of_matrices {
+    ($($name:ident, $label:literal, $intrinsic:ident, $place:expr, $doc:literal;)*) => {$(
+        #[doc = $doc]
+        ///
+        /// Lane `8 m + r` names where row `r` of matrix `m` lies: 8 elements of 16 bits in element `i` of `rows`.
+        ///
+        /// # Safety
+        /// All lanes must call it. `i` must be below the length, and no thread may write the element before the next
+        /// barrier.
+        #[track_caller]
+        #[inline(always)]
+        pub unsafe fn $name(rows: shared::Slice<U32x4>, i: usize) -> [u32; 4] {
+            #[cfg(target_arch = "nvptx64")]
+            {
+                // SAFETY: as the caller promises; the element is aligned to its 16 bytes.
+                let m = unsafe { crate::nvptx::$intrinsic(rows.pointer(i).cast()) };
+                [m.0, m.1, m.2, m.3]
+            }
+            #[cfg(not(target_arch = "nvptx64"))]
+            {
+                // SAFETY: as the caller promises.
+                let U32x4([a, b, c, d]) = unsafe { rows.get(i) };
+                let all = cuda_sim::device::warp_gather($label, [a, b, c, d, 0, 0, 0, 0]);
+                let lane = crate::warp::lane_id() as usize;
+                let place: fn(usize, usize) -> (usize, usize) = $place;
+                let element = |m: usize, i: usize| {
+                    let (row, column) = place(lane / 4, 2 * (lane % 4) + i);
+                    all[8 * m + row][column / 2] >> (16 * (column % 2)) & 0xffff
+                };
+                core::array::from_fn(|m| element(m, 0) | element(m, 1) << 16)
+            }
+        }
+    )*};
+}
+
+loads_of_matrices! {
+    load_x4, "ldmatrix x4", ldmatrix_x4,
+    |row, column| (row, column),
+    "Four 8×8 matrices: word `m` of lane `4 g + t` are the elements of columns 2t, 2t + 1 in row g of matrix `m`.";
+    load_x4_transposed, "ldmatrix x4 trans", ldmatrix_x4_trans,
+    |column, row| (row, column),
+    "Four 8×8 matrices, transposed: word `m` of lane `4 g + t` are the elements of rows 2t, 2t + 1 in column g of matrix `m`.";
 }

@@ -112,6 +112,10 @@ unsafe extern "unadjusted" {
         c3: f32,
     ) -> Quad<f32>;
 
+    /// `row` is an address in shared memory, not a generic one: `cuda_builder` says so in the PTX.
+    #[link_name = "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16.p0"]
+    pub fn ldmatrix_x4(row: *const u8) -> Quad<u32>;
+    /// As for `ldmatrix_x4`.
     #[link_name = "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.trans.b16.p0"]
     pub fn ldmatrix_x4_trans(row: *const u8) -> Quad<u32>;
 }

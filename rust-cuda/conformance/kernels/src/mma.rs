@@ -88,10 +88,10 @@ unsafe fn halves(
     }
 }
 
-/// `to[m][column][row] = from[m][row][column]` of four 8×8 matrices of 16-bit elements, through shared memory, in which the
-/// rows lie in another order; one warp.
+/// Four 8×8 matrices of 16-bit elements, as they are and transposed, through shared memory in which the rows lie in another
+/// order; one warp.
 #[kernel]
-pub unsafe fn transpose(from: *const u32, to: *mut u32) {
+pub unsafe fn load(from: *const u32, plain: *mut u32, transposed: *mut u32) {
     let lane = warp::lane_id() as usize;
     // SAFETY: the buffers hold the matrices; the array has as many rows.
     unsafe {
@@ -99,8 +99,11 @@ pub unsafe fn transpose(from: *const u32, to: *mut u32) {
         let place = lane * 5 % 32;
         rows.set(place, U32x4(core::array::from_fn(|i| from.add(4 * lane + i).read())));
         warp::sync_warp(warp::ALL);
-        for (m, word) in mma::load_x4_transposed(rows, place).into_iter().enumerate() {
-            to.add(32 * m + lane).write(word);
+        let words = [mma::load_x4(rows, place), mma::load_x4_transposed(rows, place)];
+        for (to, words) in [plain, transposed].into_iter().zip(words) {
+            for (m, word) in words.into_iter().enumerate() {
+                to.add(32 * m + lane).write(word);
+            }
         }
     }
 }
