@@ -80,7 +80,7 @@ pub fn plan(
     let longest = (ffn / BLOCK).div_ceil(config.kv_heads).max(heads * HEAD as usize / BLOCK);
     if longest > MAX_BLOCKS as usize {
         return unsupported(
-            "at most 33,792 elements of a projection's input for each KV head",
+            "at most 34,048 elements of a projection's input for each KV head",
             format!("this model has {}", longest * BLOCK),
         );
     }

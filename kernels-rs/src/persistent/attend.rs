@@ -22,9 +22,7 @@ use cuda_std::prelude::*;
 
 use super::block::{Block, sync};
 use super::exchange::{Exchange, Tagged};
-use super::plan::{
-    CONSUMERS, HEAD, PART_WORDS, PARTIAL_STRIDE, PARTIALS, ROW_BYTES, SLOT_POSITIONS, STEP, WARPS, fixed,
-};
+use super::plan::{CONSUMERS, HEAD, PART_WORDS, PARTIALS, ROW_BYTES, SLOT_POSITIONS, STEP, WARPS, fixed};
 use crate::activation::Vector;
 
 /// Below every score, and far enough from the end of the range to subtract from.
@@ -156,7 +154,7 @@ impl Places {
             value: misc::opaque(piece(first + b.lane % 8 + b.lane / 16 * 8, b.lane / 8 % 2)),
             row: misc::opaque(first + 2 * g),
             source: misc::opaque(4 * t + g / 2),
-            result: misc::opaque(t * PARTIALS + b.warp * PARTIAL_STRIDE + g),
+            result: misc::opaque(t * PARTIALS + b.warp * HEAD + g),
         }
     }
 }
@@ -389,84 +387,88 @@ unsafe fn look(b: &mut Block<'_>, places: Places, mut rows: Rows, head: u32, mut
                 first.set(i * TILE as usize + 8, c + d);
             }
             if lane / 4 == 0 {
-                let end = first.from(HEAD as usize).cast::<F32x2>();
-                end.set(0, F32x2([running.max, running.sum]));
+                let ends = results.from((lane * PARTIALS + WARPS * HEAD) as usize).cast::<F32x2>();
+                ends.set(warp as usize, F32x2([running.max, running.sum]));
             }
         }
     }
 }
 
-/// An element of a head of the warps' results, merged.
+/// Four elements of a head of the warps' results, merged.
 struct Merged {
     max: f32,
     sum: f32,
-    value: f32,
+    value: [f32; 4],
 }
 
 impl Merged {
-    /// From the first `N` warps' results.
+    /// From the first `N` warps' results of a head.
     ///
     /// # Safety
     /// The results must be complete.
     #[inline(always)]
-    unsafe fn of<const N: usize>(results: shared::Slice<f32>, element: usize) -> Self {
-        let (mut ends, mut values) = ([[0.0f32; 2]; N], [0.0f32; N]);
-        let mut merged = Self { max: LOWEST, sum: 0.0, value: 0.0 };
-        for warp in 0..N {
-            // SAFETY: as the caller promises.
-            unsafe {
-                let first = warp * PARTIAL_STRIDE as usize;
-                F32x2(ends[warp]) = results.cast::<F32x2>().get((first + HEAD as usize) / 2);
-                values[warp] = results.get(first + element);
+    unsafe fn of<const N: usize>(results: shared::Slice<F32x4>, lane: u32) -> Self {
+        let (mut ends, mut values) = ([[0.0f32; 2]; N], [[0.0f32; 4]; N]);
+        let mut merged = Self { max: LOWEST, sum: 0.0, value: [0.0; 4] };
+        let row = (HEAD / 4) as usize;
+        // SAFETY: as the caller promises.
+        unsafe {
+            for pair in 0..N / 2 {
+                let F32x4([max0, sum0, max1, sum1]) = results.get(WARPS as usize * row + pair);
+                (ends[2 * pair], ends[2 * pair + 1]) = ([max0, sum0], [max1, sum1]);
+                merged.max = merged.max.max(max0.max(max1));
             }
-            merged.max = merged.max.max(ends[warp][0]);
+            for warp in 0..N {
+                F32x4(values[warp]) = results.get(warp * row + lane as usize);
+            }
         }
         for warp in 0..N {
             let weight = float::fast_exp2(ends[warp][0] - merged.max);
             merged.sum = weight.mul_add(ends[warp][1], merged.sum);
-            merged.value = weight.mul_add(values[warp], merged.value);
+            for e in 0..4 {
+                merged.value[e] = weight.mul_add(values[warp][e], merged.value[e]);
+            }
         }
         merged
     }
 }
 
 /// Merges the warps' results of the heads that are looked at together, from `head` on: into the result of attention if the
-/// block has all positions, otherwise to the group. The block's first slot is that from position `slot` on.
+/// block has all positions, otherwise to the group. A warp has a head, a lane four elements of it. The block's first slot is
+/// that from position `slot` on.
 #[inline(always)]
 unsafe fn merge_warps(b: &Block<'_>, head: u32, slot: u32, vector: Vector) {
     let together = b.plan.together();
     // Of a single slot the first warps have it all.
     let single = slot + b.splits * SLOT_POSITIONS > b.position;
+    if b.warp >= together {
+        return;
+    }
     // SAFETY: as the plan says; the results are complete.
     unsafe {
-        let results = b.at::<f32>(b.shared.partials, together * PARTIALS);
-        let (mut h, element) = (b.thread / HEAD, b.thread % HEAD);
-        // Whole warps have a head.
-        while h < together {
-            let results = results.from((h * PARTIALS) as usize);
-            let Merged { max, sum, value } = if single {
-                Merged::of::<2>(results, element as usize)
-            } else {
-                Merged::of::<{ WARPS as usize }>(results, element as usize)
-            };
-            let value = value * float::fast_reciprocal(sum);
-            let row = head + h;
-            if b.splits == 1 {
-                vector.set_group(((row * HEAD + element) / 32) as usize, b.lane, value);
-            } else {
-                let next = warp::shuffle_xor_f32(warp::ALL, value, 1);
-                // Computed only where it is needed.
-                let words = partial(b, misc::opaque(b.rank));
-                let (first, element) = (row * PART_WORDS, misc::opaque(element));
-                if element.is_multiple_of(2) {
-                    words.set((first + element / 2) as usize, f32_to_f16x2([value, next]));
-                }
-                if element < 2 {
-                    let end = if element == 0 { max } else { sum };
-                    words.set((first + HEAD / 2 + element) as usize, end.to_bits());
-                }
+        let results = b.at::<F32x4>(b.shared.partials, together * PARTIALS / 4);
+        let results = results.from((b.warp * PARTIALS / 4) as usize);
+        let Merged { max, sum, value } = if single {
+            Merged::of::<2>(results, b.lane)
+        } else {
+            Merged::of::<{ WARPS as usize }>(results, b.lane)
+        };
+        let factor = float::fast_reciprocal(sum);
+        let value = value.map(|value| value * factor);
+        let row = head + b.warp;
+        if b.splits == 1 {
+            vector.set::<4>((row * HEAD + 4 * b.lane) as usize, value, true);
+        } else {
+            // Computed only where it is needed.
+            let words = partial(b, misc::opaque(b.rank));
+            let first = (row * PART_WORDS) as usize;
+            let [v0, v1, v2, v3] = value;
+            words.set(first + 2 * b.lane as usize, f32_to_f16x2([v0, v1]));
+            words.set(first + 2 * b.lane as usize + 1, f32_to_f16x2([v2, v3]));
+            if b.lane < 2 {
+                let end = if b.lane == 0 { max } else { sum };
+                words.set(first + (HEAD / 2 + b.lane) as usize, end.to_bits());
             }
-            h += CONSUMERS / HEAD;
         }
     }
 }

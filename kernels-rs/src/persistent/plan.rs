@@ -24,7 +24,7 @@ pub const THREADS: u32 = CONSUMERS + 64;
 
 /// Sums of a phase that there is room for, in rows of a tile: they are added up when that many are there. They take the
 /// place of two heads' results of attention.
-pub const SUMS: u32 = WARPS * 2 * PARTIAL_STRIDE / tile::ROWS;
+pub const SUMS: u32 = 2 * PARTIALS / tile::ROWS;
 
 /// The most blocks of 256 weights in a row.
 pub const MAX_BLOCKS: u32 = SUMS;
@@ -461,11 +461,9 @@ impl Plan {
 /// Words of a block's part of a head's attention: the elements, two to a word, the largest score and the sum of weights.
 pub const PART_WORDS: u32 = HEAD / 2 + 2;
 
-/// Floats of a warp's result of attention for a head: the elements, the largest score, the sum of weights, padding.
-pub const PARTIAL_STRIDE: u32 = HEAD + 4;
-
-/// Floats of all warps' results for a head, and padding: four heads' first ones are in different banks.
-pub const PARTIALS: u32 = WARPS * PARTIAL_STRIDE + 8;
+/// Floats of the warps' results of attention for a head: each one's elements, each one's largest score and sum of weights,
+/// and padding, so that the first ones of four heads are in different banks.
+pub const PARTIALS: u32 = WARPS * HEAD + 2 * WARPS + 24;
 
 /// A matrix of the model, as a tile's blocks name it.
 #[cfg(not(target_arch = "nvptx64"))]
