@@ -25,6 +25,9 @@ use super::exchange::{Exchange, Tagged};
 use super::plan::{CONSUMERS, HEAD, PART_WORDS, PARTIALS, ROW_BYTES, SLOT_POSITIONS, STEP, WARPS, fixed};
 use crate::activation::Vector;
 
+#[cfg(test)]
+mod tests;
+
 /// Below every score, and far enough from the end of the range to subtract from.
 const LOWEST: f32 = -1e30;
 
