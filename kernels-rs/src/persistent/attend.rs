@@ -49,14 +49,14 @@ const TILES: usize = (HEAD / TILE) as usize;
 #[inline(always)]
 const fn turned(row: u32, piece: u32) -> usize {
     // A Gray code.
-    (piece ^ (row ^ row >> 1) % 8) as usize
+    (piece ^ ((row ^ (row >> 1)) % 8)) as usize
 }
 
 /// Where a piece of a part of a query lies, in pieces: lane `t` of four needs word `t` of each piece of the row, so those
 /// lie together, four words in a piece. Lanes that read the same of their pieces, of both parts, read from different banks.
 #[inline(always)]
 const fn gathered(part: u32, t: u32, piece: u32) -> usize {
-    (4 * t + (piece ^ t / 2 ^ 2 * part)) as usize
+    (4 * t + (piece ^ (t / 2) ^ (2 * part))) as usize
 }
 
 /// A slot's rows of keys and values, and the new position's.
@@ -338,7 +338,7 @@ impl Running {
             let from = places.source + 16 * half;
             let word = warp::shuffle_idx(warp::ALL, word, from);
             let rest = warp::shuffle_idx(warp::ALL, rest, from);
-            columns[half as usize] = if lane / 4 % 2 == 0 { word } else { rest };
+            columns[half as usize] = if (lane / 4).is_multiple_of(2) { word } else { rest };
         }
         let mut sum = weights[0] + weights[1];
         for bit in 2..5 {

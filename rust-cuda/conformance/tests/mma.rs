@@ -115,7 +115,7 @@ fn halves_multiply(
 fn matrices_are_loaded_as_they_are_and_transposed() {
     for_each_machine(|m| {
         // Every element another one.
-        let word = |i: usize| (2 * i) as u32 | (2 * i + 1) as u32 * 0x1_0000;
+        let word = |i: usize| (2 * i) as u32 + (2 * i + 1) as u32 * 0x1_0000;
         let from: Vec<u32> = (0..4 * 8 * 4).map(word).collect();
         let (source, plain, transposed) =
             (m.buffer(&from), m.zeros::<u32>(from.len()), m.zeros::<u32>(from.len()));
