@@ -135,8 +135,9 @@ struct Places {
     row: u32,
     /// The lane whose weights it multiplies with, and 16 further.
     source: u32,
-    /// Its part of the result, in floats.
+    /// Its part of the warp's result, and of those of the head that the warp merges, in bytes from the start of shared memory.
     result: u32,
+    merged: u32,
 }
 
 impl Places {
@@ -157,7 +158,8 @@ impl Places {
             value: misc::opaque(piece(first + b.lane % 8 + b.lane / 16 * 8, b.lane / 8 % 2)),
             row: misc::opaque(first + 2 * g),
             source: misc::opaque(4 * t + g / 2),
-            result: misc::opaque(t * PARTIALS + b.warp * HEAD + g),
+            result: misc::opaque(b.shared.partials + 4 * (t * PARTIALS + b.warp * HEAD + g)),
+            merged: misc::opaque(b.shared.partials + 4 * (b.warp * PARTIALS + 4 * b.lane)),
         }
     }
 }
@@ -177,15 +179,15 @@ pub unsafe fn attend(b: &mut Block<'_>, layer: u32) {
         // Before the queries, which are still on their way.
         let mut rows = Rows::take(b, first);
         let places = Places::of(b);
+        let vector = b.next_vector(plan.heads * HEAD);
         prepare(b, layer);
         sync();
-        let vector = b.next_vector(plan.heads * HEAD);
         let mut head = 0;
         // There are more blocks than slots only while the context is short.
         while head < plan.heads && first <= b.position {
             look(b, places, rows, head, first);
             sync();
-            merge_warps(b, head, first, vector);
+            merge_warps(b, places, head, first, vector);
             head += plan.together();
             if head < plan.heads {
                 // The next heads' results go where these were.
@@ -382,16 +384,16 @@ unsafe fn look(b: &mut Block<'_>, places: Places, mut rows: Rows, head: u32, mut
             rows = Rows::take(b, slot);
         }
         if lane % 4 < b.plan.together() {
-            let results = b.at::<f32>(b.shared.partials, b.plan.together() * PARTIALS);
-            let first = results.from(places.result as usize);
+            let first = b.at::<f32>(places.result, PARTIALS);
             for i in 0..TILES {
                 let [a, b, c, d] = running.values[i];
                 first.set(i * TILE as usize, a + b);
                 first.set(i * TILE as usize + 8, c + d);
             }
             if lane / 4 == 0 {
-                let ends = results.from((lane * PARTIALS + WARPS * HEAD) as usize).cast::<F32x2>();
-                ends.set(warp as usize, F32x2([running.max, running.sum]));
+                // Of lane `t` the first element is the warp's first.
+                let end = first.from(((WARPS - warp) * HEAD + 2 * warp) as usize).cast::<F32x2>();
+                end.set(0, F32x2([running.max, running.sum]));
             }
         }
     }
@@ -405,24 +407,23 @@ struct Merged {
 }
 
 impl Merged {
-    /// From the first `N` warps' results of a head.
+    /// From the first `N` warps' results of a head: of each these elements, and largest score and sum.
     ///
     /// # Safety
     /// The results must be complete.
     #[inline(always)]
-    unsafe fn of<const N: usize>(results: shared::Slice<F32x4>, lane: u32) -> Self {
+    unsafe fn of<const N: usize>(elements: shared::Slice<F32x4>, results: shared::Slice<F32x4>) -> Self {
         let (mut ends, mut values) = ([[0.0f32; 2]; N], [[0.0f32; 4]; N]);
         let mut merged = Self { max: LOWEST, sum: 0.0, value: [0.0; 4] };
-        let row = (HEAD / 4) as usize;
         // SAFETY: as the caller promises.
         unsafe {
             for pair in 0..N / 2 {
-                let F32x4([max0, sum0, max1, sum1]) = results.get(WARPS as usize * row + pair);
+                let F32x4([max0, sum0, max1, sum1]) = results.get(pair);
                 (ends[2 * pair], ends[2 * pair + 1]) = ([max0, sum0], [max1, sum1]);
                 merged.max = merged.max.max(max0.max(max1));
             }
             for warp in 0..N {
-                F32x4(values[warp]) = results.get(warp * row + lane as usize);
+                F32x4(values[warp]) = elements.get(warp * HEAD as usize / 4);
             }
         }
         for warp in 0..N {
@@ -440,7 +441,7 @@ impl Merged {
 /// block has all positions, otherwise to the group. A warp has a head, a lane four elements of it. The block's first slot is
 /// that from position `slot` on.
 #[inline(always)]
-unsafe fn merge_warps(b: &Block<'_>, head: u32, slot: u32, vector: Vector) {
+unsafe fn merge_warps(b: &Block<'_>, places: Places, head: u32, slot: u32, vector: Vector) {
     let together = b.plan.together();
     // Of a single slot the first warps have it all.
     let single = slot + b.splits * SLOT_POSITIONS > b.position;
@@ -449,12 +450,12 @@ unsafe fn merge_warps(b: &Block<'_>, head: u32, slot: u32, vector: Vector) {
     }
     // SAFETY: as the plan says; the results are complete.
     unsafe {
-        let results = b.at::<F32x4>(b.shared.partials, together * PARTIALS / 4);
-        let results = results.from((b.warp * PARTIALS / 4) as usize);
+        let elements = b.at::<F32x4>(places.merged, PARTIALS / 4);
+        let ends = b.at::<F32x4>(b.shared.partials + 4 * (b.warp * PARTIALS + WARPS * HEAD), WARPS / 2);
         let Merged { max, sum, value } = if single {
-            Merged::of::<2>(results, b.lane)
+            Merged::of::<2>(elements, ends)
         } else {
-            Merged::of::<{ WARPS as usize }>(results, b.lane)
+            Merged::of::<{ WARPS as usize }>(elements, ends)
         };
         let factor = float::fast_reciprocal(sum);
         let value = value.map(|value| value * factor);
