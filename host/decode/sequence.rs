@@ -10,7 +10,8 @@ use crate::model::Config;
 pub struct Sequence {
     /// The tokens so far, and the one that is chosen next.
     pub tokens: Buffer<u32>,
-    /// `[layer][kv_head][context][head_dim]`, as `f16`.
+    /// `[layer][kv_head][context][head_dim]`, as `f16`. In which order the elements of a head lie is the engine's affair, so a
+    /// sequence is one engine's.
     pub keys: Buffer<u16>,
     pub values: Buffer<u16>,
     /// Cosine and sine, two floats each: `[context][head_dim / 2]`.

@@ -80,7 +80,7 @@ pub fn plan(
     let longest = (ffn / BLOCK).div_ceil(config.kv_heads).max(heads * HEAD as usize / BLOCK);
     if longest > MAX_BLOCKS as usize {
         return unsupported(
-            "at most 33,792 elements of a projection's input for each KV head",
+            "at most 34,048 elements of a projection's input for each KV head",
             format!("this model has {}", longest * BLOCK),
         );
     }
@@ -117,7 +117,8 @@ pub fn plan(
         slots: 0,
         slot_bytes: streams(model)
             .map(|matrices| WARPS * matrices.largest_tile())
-            .fold(2 * SLOT_POSITIONS * ROW_BYTES, u32::max),
+            .fold(2 * SLOT_POSITIONS * ROW_BYTES, u32::max)
+            .next_multiple_of(ROW_BYTES),
         in_flight: IN_FLIGHT,
         alone: ALONE,
     };

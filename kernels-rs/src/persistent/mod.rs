@@ -47,9 +47,9 @@ pub struct Weights {
     pub rope: *const F32x2,
     /// The embedding.
     pub embedding: Matrix,
-    /// `[layer][kv_head][context][128]`
+    /// `[layer][kv_head][context][128]`, of which each position's pieces of 8 lie in the order that attention wants.
     pub keys: *mut f16,
-    /// `[layer][kv_head][context][128]`
+    /// The same.
     pub values: *mut f16,
 }
 

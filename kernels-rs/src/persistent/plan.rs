@@ -24,7 +24,7 @@ pub const THREADS: u32 = CONSUMERS + 64;
 
 /// Sums of a phase that there is room for, in rows of a tile: they are added up when that many are there. They take the
 /// place of two heads' results of attention.
-pub const SUMS: u32 = WARPS * 2 * PARTIAL_STRIDE / tile::ROWS;
+pub const SUMS: u32 = 2 * PARTIALS / tile::ROWS;
 
 /// The most blocks of 256 weights in a row.
 pub const MAX_BLOCKS: u32 = SUMS;
@@ -45,10 +45,10 @@ pub const STRIP: u32 = 4 * CONSUMERS;
 pub const MAX_HIDDEN: u32 = 4096;
 
 /// Positions that a warp looks at together.
-pub const UNIT: u32 = 4;
+pub const STEP: u32 = 16;
 
-/// Positions whose keys and values a slot of the ring takes.
-pub const SLOT_POSITIONS: u32 = WARPS * UNIT;
+/// Positions whose keys and values a slot of the ring takes: those of two warps.
+pub const SLOT_POSITIONS: u32 = 2 * STEP;
 
 /// Bytes of a position's key, and of its value.
 pub const ROW_BYTES: u32 = HEAD * 2;
@@ -116,7 +116,8 @@ pub struct Plan {
     pub eps: f32,
     /// Slots of the ring.
     pub slots: u32,
-    /// Bytes of a slot: one of the largest tiles for each warp, or [`SLOT_POSITIONS`] keys and values.
+    /// Bytes of a slot: one of the largest tiles for each warp, or [`SLOT_POSITIONS`] keys and values; a multiple of
+    /// [`ROW_BYTES`].
     pub slot_bytes: u32,
     /// Slots that a block has asked for and not received, at most: what is more queues before its exchanges.
     pub in_flight: u32,
@@ -317,7 +318,7 @@ pub struct Shared {
     pub residual: u32,
     /// A chunk of an embedding: `f32`.
     pub embedded: u32,
-    /// Queries, key and value: `f32`.
+    /// Queries in two parts, key and value: `f16`.
     pub heads: u32,
     /// The warps' results of attention, or a phase's sums: `f32`.
     pub partials: u32,
@@ -419,6 +420,12 @@ impl Plan {
         (self.heads + 2) * HEAD
     }
 
+    /// Rows of [`ROW_BYTES`] that a group's queries, of two parts each, key and value take in shared memory.
+    #[inline(always)]
+    pub const fn head_rows(&self) -> u32 {
+        2 * self.heads + 2
+    }
+
     /// Words of a block's part of the attention.
     #[inline(always)]
     pub const fn partial_words(&self) -> u32 {
@@ -443,9 +450,9 @@ impl Plan {
         let seen = codes + 2 * vector;
         let residual = seen + 2 * owned * 8;
         let embedded = residual + owned * 4;
-        let heads = embedded + 64 * 4;
-        let partials = heads + self.head_words() * 4;
-        let ring = (partials + WARPS * self.together() * PARTIAL_STRIDE * 4).next_multiple_of(128);
+        let heads = (embedded + 64 * 4).next_multiple_of(ROW_BYTES);
+        let partials = heads + self.head_rows() * ROW_BYTES;
+        let ring = (partials + self.together() * PARTIALS * 4).next_multiple_of(ROW_BYTES);
         let bytes = ring + self.slots * self.slot_bytes;
         Shared { codes, vector, seen, residual, embedded, heads, partials, ring, bytes }
     }
@@ -454,8 +461,9 @@ impl Plan {
 /// Words of a block's part of a head's attention: the elements, two to a word, the largest score and the sum of weights.
 pub const PART_WORDS: u32 = HEAD / 2 + 2;
 
-/// Floats of a warp's result of attention for a head: the elements, the largest score, the sum of weights, padding.
-pub const PARTIAL_STRIDE: u32 = HEAD + 4;
+/// Floats of the warps' results of attention for a head: each one's elements, each one's largest score and sum of weights,
+/// and padding, so that the first ones of four heads are in different banks.
+pub const PARTIALS: u32 = WARPS * HEAD + 2 * WARPS + 24;
 
 /// A matrix of the model, as a tile's blocks name it.
 #[cfg(not(target_arch = "nvptx64"))]

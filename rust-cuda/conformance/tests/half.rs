@@ -92,15 +92,16 @@ fn floats_narrow_to_the_nearest_ties_to_even() {
     values.resize(values.len().next_multiple_of(256), 1.0);
     for_each_machine(|m| {
         let from = m.buffer(&values);
-        let out = m.zeros::<[u16; 2]>(values.len());
+        let out = m.zeros::<[u16; 4]>(values.len());
         let blocks = (values.len() / 256) as u32;
         m.launch(
             LaunchConfig::new(blocks, 256),
             kernels::narrow::Args { values: from.ptr(), out: out.ptr_mut() },
         );
-        for (x, [half, brain]) in values.iter().zip(out.read()) {
+        for (x, [half, brain, low, high]) in values.iter().zip(out.read()) {
             assert_eq!(half, nearest(*x, 5, 10), "f16 of {x:e}");
             assert_eq!(brain, nearest(*x, 8, 7), "bf16 of {x:e}");
+            assert_eq!([low, high], [*x, -x].map(|x| nearest(x, 5, 10)), "pair of {x:e}");
         }
     });
 }

@@ -34,6 +34,24 @@ fn shared_slices_hold_elements_of_every_size() {
 }
 
 #[test]
+fn elements_are_found_by_the_bits_of_their_numbers() {
+    for_each_machine(|m| {
+        let words: Vec<u32> = (0..4 * 64).collect();
+        let (from, to) = (m.buffer(&words), m.zeros::<[[u32; 4]; 2]>(64));
+        m.launch(
+            LaunchConfig::new(1, 64).shared_bytes(64 * 16),
+            kernels::flipped::Args {
+                values: DevicePtr::from_address(from.ptr().address()),
+                out: DevicePtrMut::from_address(to.ptr_mut().address()),
+            },
+        );
+        let element = |i: u32| [0, 1, 2, 3].map(|word| 4 * i + word);
+        let expected: Vec<_> = (0..64).map(|i| [4, 15].map(|bits| element(i ^ bits))).collect();
+        assert_eq!(to.read(), expected);
+    });
+}
+
+#[test]
 fn arrays_do_not_overlap() {
     for_each_machine(|m| {
         let out = m.zeros::<[u32; 4]>(128);

@@ -212,7 +212,7 @@ impl CudaBuilder {
 
     /// Checks what LLVM wrote and completes it.
     fn finish(&self, ptx: String, ir: &str) -> Result<String, CudaBuilderError> {
-        let ptx = runtime::define(ptx);
+        let ptx = ptx::put_meant(&runtime::define(ptx));
         let ptx = match self.generate_line_info {
             true => cuda_ptx::lines::compact(&ptx),
             false => ptx::strip_line_info(&ptx),

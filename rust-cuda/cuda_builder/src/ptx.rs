@@ -87,6 +87,22 @@ pub(crate) fn apply_launch_bounds(ptx: &str) -> Result<String, PtxError> {
     }
 }
 
+/// Instructions that LLVM's intrinsics cannot be called for, and those that `cuda_std` calls in their place: rustc passes no
+/// vectors of `f16` and no pointers to shared memory. Their operands are of the same registers.
+const STANDING_FOR: [[&str; 2]; 3] = [
+    [
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32",
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32",
+    ],
+    ["ldmatrix.sync.aligned.m8n8.x4.b16", "ldmatrix.sync.aligned.m8n8.x4.shared.b16"],
+    ["ldmatrix.sync.aligned.m8n8.x4.trans.b16", "ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16"],
+];
+
+/// Puts the instructions that are meant for those that stand for them.
+pub(crate) fn put_meant(ptx: &str) -> String {
+    STANDING_FOR.iter().fold(ptx.to_owned(), |ptx, [written, meant]| ptx.replace(written, meant))
+}
+
 /// Removes what maps instructions to source lines.
 pub(crate) fn strip_line_info(ptx: &str) -> String {
     let is_line_info = |line: &str| {

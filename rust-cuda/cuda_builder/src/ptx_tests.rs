@@ -54,6 +54,25 @@ fn ptx_without_markers_stays_as_it_is() {
 }
 
 #[test]
+fn instructions_give_way_to_those_that_they_stand_for() {
+    let code = |names: [&str; 4]| names.map(|name| format!("\t{name} {{%r1, %r2}}, [%rd3];\n")).concat();
+    let written = [
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32",
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32",
+        "ldmatrix.sync.aligned.m8n8.x4.b16",
+        "ldmatrix.sync.aligned.m8n8.x4.trans.b16",
+    ];
+    let meant = [
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32",
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32",
+        "ldmatrix.sync.aligned.m8n8.x4.shared.b16",
+        "ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16",
+    ];
+    assert_eq!(put_meant(&code(written)), code(meant));
+    assert_eq!(put_meant(&code(meant)), code(meant));
+}
+
+#[test]
 fn wrong_launch_bounds_are_refused() {
     let with = |marker: &str| {
         apply_launch_bounds(&format!("// cuda_std: launch_bounds {marker}\n{TWO_ENTRIES}")).unwrap_err()

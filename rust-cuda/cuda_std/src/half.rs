@@ -41,6 +41,26 @@ pub fn f16x2_to_f32(word: u32) -> [f32; 2] {
     [f16_to_f32(f16::from_bits(word as u16)), f16_to_f32(f16::from_bits((word >> 16) as u16))]
 }
 
+/// The two `f16` nearest to two numbers, ties to even, in a word, the first in its low half.
+#[inline(always)]
+pub fn f32_to_f16x2([low, high]: [f32; 2]) -> u32 {
+    #[cfg(target_arch = "nvptx64")]
+    {
+        let r: u32;
+        // SAFETY: a conversion of registers; sm_80 has it.
+        unsafe {
+            core::arch::asm!("cvt.rn.f16x2.f32 {}, {}, {};", out(reg32) r, in(reg32) high, in(reg32) low,
+                options(pure, nomem, nostack))
+        };
+        r
+    }
+    #[cfg(not(target_arch = "nvptx64"))]
+    {
+        let [low, high] = [low, high].map(|x| u32::from(f32_to_f16(x).to_bits()));
+        low | high << 16
+    }
+}
+
 /// The value of a `bf16`: its bits are the upper half of the `f32`'s.
 #[inline(always)]
 pub fn bf16_to_f32(b: bf16) -> f32 {

@@ -1,43 +1,46 @@
 //! Products of small matrices by a whole warp: `d = a b + c`.
 //!
-//! `f16` fragments are missing: LLVM takes them as vectors, which rustc does not pass to an intrinsic, and inline
-//! assembly would not be convergent.
-//!
 //! The lanes hold the matrices in pieces ("fragments"). With `g = lane / 4` and `t = lane % 4` (PTX ISA, "Matrix
 //! fragments for mma.m16n8k16 and m16n8k32"):
 //!
-//! | | `bf16`, k = 16 | 8-bit elements, k = 32 |
+//! | | `f16` and `bf16`, k = 16 | 8-bit elements, k = 32 |
 //! |---|---|---|
 //! | `a[0]`, `a[1]` | rows g, g + 8; columns 2t, 2t + 1 | rows g, g + 8; columns 4t to 4t + 3 |
 //! | `a[2]`, `a[3]` | the same rows; columns 8 further | the same rows; columns 16 further |
 //! | `b[0]`, `b[1]` | rows 2t, 2t + 1 and 8 further; column g | rows 4t to 4t + 3 and 16 further; column g |
 //! | `c`, `d` | rows g, g, g + 8, g + 8; columns 2t, 2t + 1, 2t, 2t + 1 | the same |
+//!
+//! [`load_x4`] reads fragments of `a` from rows in shared memory, [`load_x4_transposed`] from columns.
 
-/// The simulator's form: every lane computes its four elements from all lanes' fragments.
+use crate::plain::U32x4;
+use crate::shared;
+
+/// The simulator's form of products of 16-bit floats: every lane computes its four elements from all lanes' fragments.
 #[cfg(not(target_arch = "nvptx64"))]
 #[track_caller]
-fn product<T: Copy, const K: usize>(
+fn product_of_halves(
     name: &'static str,
     a: [u32; 4],
     b: [u32; 2],
-    c: [T; 4],
-    fma: impl Fn(T, u32, u32, usize) -> T,
-) -> [T; 4] {
+    c: [f32; 4],
+    value: impl Fn(u16) -> f32,
+) -> [f32; 4] {
     let all = cuda_sim::device::warp_gather(name, [a[0], a[1], a[2], a[3], b[0], b[1], 0, 0]);
     let lane = crate::warp::lane_id() as usize;
-    let per = K / 8; // elements in a register
-    let (mut d, t) = (c, lane % 4);
-    for (i, element) in d.iter_mut().enumerate() {
-        let (row, column) = (lane / 4 + 8 * (i / 2), 2 * t + i % 2);
-        for k in 0..K {
-            let (half, within) = (k / (K / 2), k % (K / 2));
-            let (from, part) = (within / per, within % per);
-            let left = all[(row % 8) * 4 + from][row / 8 + 2 * half];
-            let right = all[column * 4 + from][4 + half];
-            *element = fma(*element, left, right, part);
-        }
-    }
-    d
+    // The 16 elements of a row or column: two to a word, of four lanes, in two words of each.
+    let elements = |first: usize, words: [usize; 2]| -> [f32; 16] {
+        core::array::from_fn(|k| {
+            let word = all[first + k % 8 / 2][words[k / 8]];
+            value((word >> (16 * (k % 2))) as u16)
+        })
+    };
+    let (g, t) = (lane / 4, lane % 4);
+    let rows = [elements(4 * g, [0, 2]), elements(4 * g, [1, 3])];
+    let columns = [elements(8 * t, [4, 5]), elements(8 * t + 4, [4, 5])];
+    core::array::from_fn(|i| {
+        let pairs = rows[i / 2].iter().zip(&columns[i % 2]);
+        pairs.fold(c[i], |sum, (left, right)| sum + left * right)
+    })
 }
 
 /// The same for bytes, four at a time; a word of zeros, which is what a matrix of few columns is padded with, is skipped.
@@ -92,22 +95,71 @@ products_of_bytes! {
     m16n8k32_u8_i8, "mma m16n8k32 u8 i8", mma_m16n8k32_u8_s8, dp4a_u32_i32, "16×32 unsigned bytes by 32×8 signed bytes, sums in 32 bits.";
 }
 
-/// 16×16 `bf16` by 16×8 `bf16`, sums in `f32`. The GPU does not say in which order it adds.
-#[track_caller]
-#[inline(always)]
-pub fn m16n8k16_bf16(a: [u32; 4], b: [u32; 2], c: [f32; 4]) -> [f32; 4] {
-    #[cfg(target_arch = "nvptx64")]
-    {
-        // SAFETY: as above.
-        let d = unsafe {
-            crate::nvptx::mma_m16n8k16_bf16(a[0], a[1], a[2], a[3], b[0], b[1], c[0], c[1], c[2], c[3])
-        };
-        [d.0, d.1, d.2, d.3]
-    }
-    #[cfg(not(target_arch = "nvptx64"))]
-    product::<f32, 16>("mma m16n8k16 bf16", a, b, c, |d, x, y, part| {
-        let value =
-            |w: u32| crate::half::bf16_to_f32(crate::half::bf16::from_bits((w >> (16 * part)) as u16));
-        d + value(x) * value(y)
-    })
+macro_rules! products_of_halves {
+    ($($name:ident, $label:literal, $intrinsic:ident, $half:ident, $value:ident, $doc:literal;)*) => {$(
+        #[doc = $doc]
+        #[track_caller]
+        #[inline(always)]
+        pub fn $name(a: [u32; 4], b: [u32; 2], c: [f32; 4]) -> [f32; 4] {
+            #[cfg(target_arch = "nvptx64")]
+            {
+                // SAFETY: as above.
+                let d = unsafe {
+                    crate::nvptx::$intrinsic(a[0], a[1], a[2], a[3], b[0], b[1], c[0], c[1], c[2], c[3])
+                };
+                [d.0, d.1, d.2, d.3]
+            }
+            #[cfg(not(target_arch = "nvptx64"))]
+            product_of_halves($label, a, b, c, |bits| crate::half::$value(crate::half::$half::from_bits(bits)))
+        }
+    )*};
+}
+
+products_of_halves! {
+    m16n8k16_f16, "mma m16n8k16 f16", mma_m16n8k16_f16, f16, f16_to_f32, "16×16 `f16` by 16×8 `f16`, sums in `f32`. The GPU does not say in which order it adds.";
+    m16n8k16_bf16, "mma m16n8k16 bf16", mma_m16n8k16_bf16, bf16, bf16_to_f32, "16×16 `bf16` by 16×8 `bf16`, sums in `f32`. The GPU does not say in which order it adds.";
+}
+
+macro_rules! loads_of_matrices {
+    ($($name:ident, $label:literal, $intrinsic:ident, $place:expr, $doc:literal;)*) => {$(
+        #[doc = $doc]
+        ///
+        /// Lane `8 m + r` names where row `r` of matrix `m` lies: 8 elements of 16 bits in element `i` of `rows`.
+        ///
+        /// # Safety
+        /// All lanes must call it. `i` must be below the length, and no thread may write the element before the next
+        /// barrier.
+        #[track_caller]
+        #[inline(always)]
+        pub unsafe fn $name(rows: shared::Slice<U32x4>, i: usize) -> [u32; 4] {
+            #[cfg(target_arch = "nvptx64")]
+            {
+                // SAFETY: as the caller promises; the element is aligned to its 16 bytes.
+                let m = unsafe { crate::nvptx::$intrinsic(rows.pointer(i).cast()) };
+                [m.0, m.1, m.2, m.3]
+            }
+            #[cfg(not(target_arch = "nvptx64"))]
+            {
+                // SAFETY: as the caller promises.
+                let U32x4([a, b, c, d]) = unsafe { rows.get(i) };
+                let all = cuda_sim::device::warp_gather($label, [a, b, c, d, 0, 0, 0, 0]);
+                let lane = crate::warp::lane_id() as usize;
+                let place: fn(usize, usize) -> (usize, usize) = $place;
+                let element = |m: usize, i: usize| {
+                    let (row, column) = place(lane / 4, 2 * (lane % 4) + i);
+                    all[8 * m + row][column / 2] >> (16 * (column % 2)) & 0xffff
+                };
+                core::array::from_fn(|m| element(m, 0) | element(m, 1) << 16)
+            }
+        }
+    )*};
+}
+
+loads_of_matrices! {
+    load_x4, "ldmatrix x4", ldmatrix_x4,
+    |row, column| (row, column),
+    "Four 8×8 matrices: word `m` of lane `4 g + t` are the elements of columns 2t, 2t + 1 in row g of matrix `m`.";
+    load_x4_transposed, "ldmatrix x4 trans", ldmatrix_x4_trans,
+    |column, row| (row, column),
+    "Four 8×8 matrices, transposed: word `m` of lane `4 g + t` are the elements of rows 2t, 2t + 1 in column g of matrix `m`.";
 }

@@ -96,8 +96,30 @@ unsafe extern "unadjusted" {
         c2: f32,
         c3: f32,
     ) -> Quad<f32>;
+    /// 16×16 `f16` by 16×8 `f16`. LLVM's intrinsic for that takes vectors of `f16`, which rustc passes to no function of this
+    /// target; this one is of the same registers, and `cuda_builder` makes it the other in the PTX.
+    #[link_name = "llvm.nvvm.mma.m16n8k8.row.col.tf32"]
+    pub fn mma_m16n8k16_f16(
+        a0: u32,
+        a1: u32,
+        a2: u32,
+        a3: u32,
+        b0: u32,
+        b1: u32,
+        c0: f32,
+        c1: f32,
+        c2: f32,
+        c3: f32,
+    ) -> Quad<f32>;
+
+    /// `row` is an address in shared memory, not a generic one: `cuda_builder` says so in the PTX.
+    #[link_name = "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16.p0"]
+    pub fn ldmatrix_x4(row: *const u8) -> Quad<u32>;
+    /// As for `ldmatrix_x4`.
+    #[link_name = "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.trans.b16.p0"]
+    pub fn ldmatrix_x4_trans(row: *const u8) -> Quad<u32>;
 }
 
-/// What an `mma` gives a lane.
+/// What an `mma` or an `ldmatrix` gives a lane.
 #[repr(C)]
 pub struct Quad<T>(pub T, pub T, pub T, pub T);

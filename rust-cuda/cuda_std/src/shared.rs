@@ -9,9 +9,9 @@ use core::marker::PhantomData;
 use crate::plain::Plain;
 
 #[cfg(target_arch = "nvptx64")]
-core::arch::global_asm!(".extern .shared .align 128 .b8 dynamic_shared_memory[];");
+core::arch::global_asm!(".extern .shared .align 256 .b8 dynamic_shared_memory[];");
 
-/// The start of the dynamic shared memory. It is not initialised.
+/// The start of the dynamic shared memory, aligned to 256 bytes. It is not initialised.
 #[inline(always)]
 pub fn dynamic_shared_mem<T>() -> *mut T {
     #[cfg(target_arch = "nvptx64")]
@@ -142,6 +142,19 @@ impl<T: Plain> Slice<T> {
         self.start + (i * size_of::<T>()) as Address
     }
 
+    /// The address of element `i` as LLVM's intrinsics take it, which `cuda_builder` makes one in shared memory again.
+    #[cfg(target_arch = "nvptx64")]
+    #[inline(always)]
+    pub(crate) fn pointer(self, i: usize) -> *const T {
+        let pointer: *const T;
+        // SAFETY: a conversion of registers.
+        unsafe {
+            core::arch::asm!("cvt.u64.u32 {}, {};", out(reg64) pointer, in(reg32) self.address(i),
+                options(pure, nomem, nostack))
+        };
+        pointer
+    }
+
     /// The elements from `first` on.
     ///
     /// # Safety
@@ -149,6 +162,16 @@ impl<T: Plain> Slice<T> {
     #[inline(always)]
     pub unsafe fn from(self, first: usize) -> Self {
         Self { start: self.address(first), len: self.len.wrapping_sub(first as u32), element: PhantomData }
+    }
+
+    /// The element alone whose number differs from the first's in the given bits, where elements are counted from an
+    /// address that is aligned to all that the bits reach: one operation for the address, whatever the first's number is.
+    ///
+    /// # Safety
+    /// There must be such an element.
+    #[inline(always)]
+    pub unsafe fn flip(self, bits: usize) -> Self {
+        Self { start: self.start ^ (bits * size_of::<T>()) as Address, len: 1, element: PhantomData }
     }
 
     /// The same memory as elements of another type.

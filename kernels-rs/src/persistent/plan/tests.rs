@@ -3,7 +3,7 @@
 use std::vec;
 use std::vec::Vec;
 
-use super::{Begin, HEAD, Job, MAX_BLOCKS, Phase, Plan, SUMS, Source, WARPS, Work};
+use super::{Begin, HEAD, Job, MAX_BLOCKS, Phase, Plan, ROW_BYTES, SUMS, Source, WARPS, Work};
 use crate::persistent::tile::{BLOCK, ROWS};
 
 /// A model as far as the division of its work goes.
@@ -160,6 +160,11 @@ fn warps_go_the_way_of_the_tiles() {
     for (_, plan) in plans() {
         let shared = plan.shared();
         assert!(shared.partials + SUMS * ROWS * 4 <= shared.ring, "{plan:?}: no room for a round's sums");
+        let rows = [shared.heads, shared.ring, plan.slot_bytes];
+        assert!(
+            rows.iter().all(|at| at.is_multiple_of(ROW_BYTES)),
+            "{plan:?}: rows are not aligned to their size"
+        );
         for (group, rank) in thread_blocks(&plan) {
             for phase in Phase::ALL {
                 check(plan.job(phase, group, rank));

@@ -20,12 +20,19 @@ pub unsafe fn widen(bits: *const u16, out: *mut [u32; 4]) {
     }
 }
 
-/// Each thread's float as an `f16` and as a `bf16`.
+/// Each thread's float as an `f16` and as a `bf16`, and it and its opposite as a pair of `f16`.
 #[kernel]
-pub unsafe fn narrow(values: *const f32, out: *mut [u16; 2]) {
+pub unsafe fn narrow(values: *const f32, out: *mut [u16; 4]) {
     // SAFETY: the buffers have an element for every thread.
     unsafe {
         let value = crate::take(values);
-        crate::put(out, [convert::f32_to_f16(value).to_bits(), convert::f32_to_bf16(value).to_bits()]);
+        let pair = convert::f32_to_f16x2([value, -value]);
+        let seen = [
+            convert::f32_to_f16(value).to_bits(),
+            convert::f32_to_bf16(value).to_bits(),
+            pair as u16,
+            (pair >> 16) as u16,
+        ];
+        crate::put(out, seen);
     }
 }

@@ -48,9 +48,30 @@ unsafe fn bytes(
 /// `d = a b + c` of 16×16 by 16×8 `bf16`; one warp.
 #[kernel]
 pub unsafe fn mma_bf16(a: *const u16, b: *const u16, c: *const f32, d: *mut f32) {
+    // SAFETY: as the caller promises.
+    unsafe { halves(a, b, c, d, mma::m16n8k16_bf16) }
+}
+
+/// The same of `f16`.
+#[kernel]
+pub unsafe fn mma_f16(a: *const u16, b: *const u16, c: *const f32, d: *mut f32) {
+    // SAFETY: as the caller promises.
+    unsafe { halves(a, b, c, d, mma::m16n8k16_f16) }
+}
+
+/// # Safety
+/// The buffers must hold the matrices.
+#[inline(always)]
+unsafe fn halves(
+    a: *const u16,
+    b: *const u16,
+    c: *const f32,
+    d: *mut f32,
+    product: impl Fn([u32; 4], [u32; 2], [f32; 4]) -> [f32; 4],
+) {
     let lane = warp::lane_id() as usize;
     let (g, t) = (lane / 4, lane % 4);
-    // SAFETY: the buffers hold the matrices.
+    // SAFETY: as the caller promises.
     unsafe {
         let pair = |low: u16, high: u16| u32::from(low) | u32::from(high) << 16;
         let left = |row: usize, column: usize| {
@@ -60,9 +81,29 @@ pub unsafe fn mma_bf16(a: *const u16, b: *const u16, c: *const f32, d: *mut f32)
         let place = |i: usize| (g + 8 * (i / 2)) * 8 + 2 * t + i % 2;
         let x = [left(g, 2 * t), left(g + 8, 2 * t), left(g, 2 * t + 8), left(g + 8, 2 * t + 8)];
         let y = [right(2 * t), right(2 * t + 8)];
-        let result = mma::m16n8k16_bf16(x, y, core::array::from_fn(|i| c.add(place(i)).read()));
+        let result = product(x, y, core::array::from_fn(|i| c.add(place(i)).read()));
         for (i, value) in result.into_iter().enumerate() {
             d.add(place(i)).write(value);
+        }
+    }
+}
+
+/// Four 8×8 matrices of 16-bit elements, as they are and transposed, through shared memory in which the rows lie in another
+/// order; one warp.
+#[kernel]
+pub unsafe fn load(from: *const u32, plain: *mut u32, transposed: *mut u32) {
+    let lane = warp::lane_id() as usize;
+    // SAFETY: the buffers hold the matrices; the array has as many rows.
+    unsafe {
+        let rows = shared::Slice::from_raw(shared_array![U32x4; 32], 32);
+        let place = lane * 5 % 32;
+        rows.set(place, U32x4(core::array::from_fn(|i| from.add(4 * lane + i).read())));
+        warp::sync_warp(warp::ALL);
+        let words = [mma::load_x4(rows, place), mma::load_x4_transposed(rows, place)];
+        for (to, words) in [plain, transposed].into_iter().zip(words) {
+            for (m, word) in words.into_iter().enumerate() {
+                to.add(32 * m + lane).write(word);
+            }
         }
     }
 }

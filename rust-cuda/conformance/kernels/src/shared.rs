@@ -28,6 +28,22 @@ reverse! {
     reverse_16, U32x4;
 }
 
+/// Gives each thread the elements whose numbers differ from its own in one bit and in all of four, from runs of 16 in the
+/// dynamic memory: its start is aligned to them.
+#[kernel]
+pub unsafe fn flipped(values: *const U32x4, out: *mut [U32x4; 2]) {
+    // SAFETY: the launch asked for an element for every thread, whose number is a multiple of 16; a barrier parts writes and
+    // reads.
+    unsafe {
+        let (me, all) = (thread::thread_idx_x() as usize, thread::block_dim_x() as usize);
+        let board = shared::Slice::<U32x4>::dynamic(0, all);
+        board.set(me, crate::take(values));
+        thread::sync_threads();
+        let mine = board.from(me);
+        crate::put(out, [4, 15].map(|bits| mine.flip(bits).get(0)));
+    }
+}
+
 /// Two static arrays and the dynamic memory do not overlap, and are shared by the block alone.
 #[kernel]
 pub unsafe fn arrays(out: *mut [u32; 4]) {
