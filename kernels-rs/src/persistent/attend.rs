@@ -495,6 +495,7 @@ unsafe fn merge_blocks(b: &Block<'_>, splits: u32, vector: Vector) {
     // SAFETY: as the plan says.
     unsafe {
         let words = partial(b, 0);
+        words.rest();
         let mut i = b.thread;
         while i < plan.heads * HEAD {
             let first = i / HEAD * PART_WORDS;

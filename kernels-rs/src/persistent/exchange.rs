@@ -66,9 +66,10 @@ impl Exchange {
         match self {
             // By way of the owner of the elements.
             Self::Residual => 2400,
-            Self::Hidden => 900,
-            Self::Heads => 600,
-            Self::Attention | Self::Output | Self::Down | Self::Best => 0,
+            Self::Hidden | Self::Heads => 600,
+            Self::Attention => 900,
+            // One warp of a block looks, at a few words.
+            Self::Output | Self::Down | Self::Best => 0,
         }
     }
 }
