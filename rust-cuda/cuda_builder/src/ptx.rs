@@ -98,9 +98,21 @@ const STANDING_FOR: [[&str; 2]; 3] = [
     ["ldmatrix.sync.aligned.m8n8.x4.trans.b16", "ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16"],
 ];
 
-/// Puts the instructions that are meant for those that stand for them.
+/// Puts the instructions that are meant for those that stand for them. What a kernel's inline assembly says is meant.
 pub(crate) fn put_meant(ptx: &str) -> String {
-    STANDING_FOR.iter().fold(ptx.to_owned(), |ptx, [written, meant]| ptx.replace(written, meant))
+    let mut inline = false;
+    let line = |line: &str| {
+        inline = match line.trim() {
+            "// begin inline asm" => true,
+            "// end inline asm" => false,
+            _ => inline,
+        };
+        if inline {
+            return line.to_owned();
+        }
+        STANDING_FOR.iter().fold(line.to_owned(), |line, [written, meant]| line.replace(written, meant))
+    };
+    ptx.split_inclusive('\n').map(line).collect()
 }
 
 /// Removes what maps instructions to source lines.

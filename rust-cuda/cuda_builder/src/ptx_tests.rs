@@ -70,6 +70,8 @@ fn instructions_give_way_to_those_that_they_stand_for() {
     ];
     assert_eq!(put_meant(&code(written)), code(meant));
     assert_eq!(put_meant(&code(meant)), code(meant));
+    let inline = format!("\t// begin inline asm\n{}\t// end inline asm\n", code(written));
+    assert_eq!(put_meant(&(inline.clone() + &code(written))), inline + &code(meant));
 }
 
 #[test]
