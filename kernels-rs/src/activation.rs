@@ -118,24 +118,12 @@ impl Vector {
         }
     }
 
-    /// Sets the codes of elements `i` to `i + 7`.
-    ///
-    /// # Safety
-    /// There must be such elements, and `i` must be a multiple of 8.
-    #[inline(always)]
-    pub unsafe fn set_codes(self, i: usize, words: [u32; 2]) {
-        let unit = i / 16;
-        let place = (unit % 4 * self.stride + unit / 4) * 2 + i / 8 % 2;
-        // SAFETY: as the caller promises.
-        unsafe { self.codes.cast::<U32x2>().set(place, U32x2(words)) };
-    }
-
     /// Sets the scale of a group, and the sums of its two sixteens' codes.
     ///
     /// # Safety
     /// There must be such a group.
     #[inline(always)]
-    pub unsafe fn set_scale(self, group: usize, scale: f32, sums: [i32; 2]) {
+    unsafe fn set_scale(self, group: usize, scale: f32, sums: [i32; 2]) {
         // SAFETY: as the caller promises.
         unsafe {
             self.scales.cast::<f32>().set(group, scale);
@@ -179,16 +167,6 @@ impl Vector {
         unsafe { self.scales.cast::<f32>().get(group) }
     }
 
-    /// The scales of chunk `c`.
-    ///
-    /// # Safety
-    /// As for [`chunk`](Self::chunk).
-    #[inline(always)]
-    pub unsafe fn scales(self, c: usize) -> F32x2 {
-        // SAFETY: as the caller promises.
-        unsafe { self.scales.get(c) }
-    }
-
     /// The sums of the two sixteens of a group.
     ///
     /// # Safety
@@ -197,16 +175,6 @@ impl Vector {
     pub unsafe fn group_sums(self, group: usize) -> F32x2 {
         // SAFETY: as the caller promises.
         unsafe { self.sums.cast::<F32x2>().get(group) }
-    }
-
-    /// The sums of the four sixteens of chunk `c`.
-    ///
-    /// # Safety
-    /// As for [`chunk`](Self::chunk).
-    #[inline(always)]
-    pub unsafe fn sums(self, c: usize) -> F32x4 {
-        // SAFETY: as the caller promises.
-        unsafe { self.sums.get(c) }
     }
 
     /// Makes the vector of `x[..cols]`, normalised with the weights `norm` unless that is null:

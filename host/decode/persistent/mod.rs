@@ -32,6 +32,10 @@ const IN_FLIGHT: u32 = 2;
 /// measured on an H200.
 const ALONE: u32 = 8 * SLOT_POSITIONS;
 
+// The refusals below name them.
+const _: () = assert!(MAX_HIDDEN == 4096 && MAX_BLOCKS as usize * BLOCK == 34_048);
+const _: () = assert!(MAX_CONTRIBUTIONS == 15 && MAX_LAYERS == 128);
+
 /// The last epoch: an epoch has two tags, of 32 bits.
 const LAST_EPOCH: u32 = u32::MAX / 2;
 

@@ -3,15 +3,16 @@
 use cuda_std::copy_async::MBarrier;
 use cuda_std::prelude::*;
 
+use super::Weights;
 use super::attend;
 use super::exchange::{Exchange, Sums, Tagged, Watchdog};
 use super::plan::{
     Begin, CONSUMERS, HEAD, Job, Phase, Plan, STRIP, SUMS, Shared, Stream, WARPS, Work, fixed,
 };
+use super::profile::Clock;
 use super::residual::{self, Codes, Factors};
 use super::ring::{Consumer, Ring};
 use super::tile::{BLOCK, Code, Input, Q4K, Q6K, Q8_0, ROWS, Tile};
-use super::{Clock, Weights};
 use crate::activation::{GROUP, Vector};
 use crate::argmax::Best;
 
@@ -175,7 +176,7 @@ impl<'a> Block<'a> {
             factors,
             best: Best::NONE,
             logits,
-            clock: Clock::stopped(),
+            clock: Clock::start(core::ptr::null_mut()),
         }
     }
 
@@ -519,15 +520,11 @@ impl<'a> Block<'a> {
 
     /// Attention, and its result as the input.
     #[inline(always)]
-    pub unsafe fn attend(&mut self, layer: u32) {
-        // SAFETY: as the caller promises.
-        unsafe { attend::attend(self, layer) }
-    }
-
-    /// The result of attention as the input.
-    #[inline(always)]
-    pub unsafe fn attended(&self) -> Vector {
-        // SAFETY: the launch has the plan's shared memory.
-        unsafe { self.vector(self.plan.heads * HEAD) }
+    pub unsafe fn attend(&mut self, layer: u32) -> Vector {
+        // SAFETY: as the caller promises; it leaves a vector as wide as the group's heads.
+        unsafe {
+            attend::attend(self, layer);
+            self.vector(self.plan.heads * HEAD)
+        }
     }
 }

@@ -3,7 +3,8 @@
 //! A launch costs microseconds, and the memory is idle while one ends and the next begins: so here the weights stream
 //! through a ring in shared memory (`ring`) that does not stop where the blocks wait for each other, and blocks
 //! exchange values without fences (`exchange`). [`plan`] divides the work, [`tile`] is what a warp multiplies at a
-//! time, `block` multiplies, `attend` is attention; [`products`] has the products alone, to be measured.
+//! time, `block` multiplies, `attend` is attention; `profile` has the times; [`products`] has the products alone, to be
+//! measured.
 //!
 //! From `sm_90` on, which has the copies that fill the ring. It is held against the same references as the kernels of
 //! the other engine.
@@ -13,6 +14,7 @@ mod block;
 mod exchange;
 pub mod plan;
 pub mod products;
+mod profile;
 pub mod residual;
 mod ring;
 pub mod tile;
@@ -22,10 +24,12 @@ use cuda_std::prelude::*;
 
 pub use block::Exchanges;
 pub use exchange::{Exchange, MAX_CONTRIBUTIONS, Watchdog};
+pub use profile::{Profile, profile_phases};
 
 use crate::layout::Matrix;
 use block::{Block, at, work, works};
 use plan::{CONSUMERS, Phase, Plan, ROW_BYTES, SLOT_POSITIONS, Shared, Stream, WARPS, Work, fixed};
+use profile::Clock;
 use residual::Factors;
 use ring::{Producer, Ring};
 
@@ -69,36 +73,14 @@ pub struct Tokens {
     pub epoch: u32,
 }
 
-/// What a block did when, in nanoseconds: for each phase of each layer and for the head, when its input was there and
-/// when its results were sent.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct Profile {
-    /// `[block][phases][2]`, or null; the times are those of the last token that is run.
-    pub times: *mut u64,
-}
-
-impl Profile {
-    /// The times of a block, or null.
-    #[inline(always)]
-    fn of(self, block: u32, layers: u32) -> *mut u64 {
-        let first = (block * profile_phases(layers) * 2) as usize;
-        if self.times.is_null() { self.times } else { self.times.wrapping_add(first) }
-    }
-}
-
-/// Phases of a token that a profile has times of.
-pub const fn profile_phases(layers: u32) -> u32 {
-    Phase::OF_LAYER * layers + 2
-}
-
 /// Runs tokens, and writes the logits after each whose successor is not known, and the best as that successor.
 ///
 /// # Safety
 /// The launch is cooperative, of [`Plan::groups`] times [`Plan::blocks`] blocks of [`plan::THREADS`] threads with
 /// [`plan::Shared::bytes`] of dynamic shared memory, laid out as [`Plan::shared`] says. The weights are the plan's, packed
-/// in the order of [`plan::Job::order`], of what [`Plan::source`] says. The tokens are in the vocabulary, and their positions in the context. The exchanges' words
-/// are nobody else's, the sums zero, and the tagged words of earlier epochs.
+/// in the order of [`plan::Job::order`], of what [`Plan::source`] says. The tokens are in the vocabulary, and their
+/// positions in the context. The exchanges' words are nobody else's, the sums zero, and the tagged words of earlier
+/// epochs.
 #[kernel(launch_bounds(320, 1))]
 #[allow(clippy::too_many_arguments)]
 pub unsafe fn decode(
@@ -177,7 +159,7 @@ pub unsafe fn decode(
 #[inline(always)]
 unsafe fn run(b: &mut Block<'_>, head: bool, times: *mut u64) -> u32 {
     let plan = b.given;
-    b.clock = Clock { times, next: 0 };
+    b.clock = Clock::start(times);
     // SAFETY: as for the kernel.
     unsafe {
         let (mut layer, mut phase) = (0, Phase::Heads);
@@ -200,12 +182,7 @@ unsafe fn run(b: &mut Block<'_>, head: bool, times: *mut u64) -> u32 {
             }
             phase = phase.next();
             b.refresh();
-            let input = if phase == Phase::Output {
-                b.attend(layer);
-                b.attended()
-            } else {
-                b.gather_hidden()
-            };
+            let input = if phase == Phase::Output { b.attend(layer) } else { b.gather_hidden() };
             b.multiply::<true>(layer, phase, input);
             b.clock.tick(b.thread);
             phase = phase.next();
@@ -222,34 +199,6 @@ unsafe fn run(b: &mut Block<'_>, head: bool, times: *mut u64) -> u32 {
         b.clock.tick(b.thread);
         b.clock.tick(b.thread);
         chosen
-    }
-}
-
-/// Writes times down, if anybody wants them.
-pub struct Clock {
-    /// Of all blocks, or null.
-    times: *mut u64,
-    next: u32,
-}
-
-impl Clock {
-    /// Of which nobody wants times.
-    #[inline(always)]
-    pub fn stopped() -> Self {
-        Self { times: core::ptr::null_mut(), next: 0 }
-    }
-
-    /// The next time of the block: `thread` 0 writes it.
-    ///
-    /// # Safety
-    /// There must be a place for it.
-    #[inline(always)]
-    pub unsafe fn tick(&mut self, thread: u32) {
-        if !self.times.is_null() && thread == 0 {
-            // SAFETY: as the caller promises.
-            unsafe { global::store(self.times.add(self.next as usize), thread::global_timer()) };
-        }
-        self.next += 1;
     }
 }
 

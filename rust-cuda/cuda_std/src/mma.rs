@@ -70,12 +70,12 @@ fn product_of_bytes(
     d
 }
 
-macro_rules! products_of_bytes {
-    ($($name:ident, $label:literal, $intrinsic:ident, $dot:ident, $doc:literal;)*) => {$(
+macro_rules! products {
+    ($($name:ident, $element:ty, $intrinsic:ident, $simulated:ident($label:literal, $step:expr), $doc:literal;)*) => {$(
         #[doc = $doc]
         #[track_caller]
         #[inline(always)]
-        pub fn $name(a: [u32; 4], b: [u32; 2], c: [i32; 4]) -> [i32; 4] {
+        pub fn $name(a: [u32; 4], b: [u32; 2], c: [$element; 4]) -> [$element; 4] {
             #[cfg(target_arch = "nvptx64")]
             {
                 // SAFETY: the whole warp calls it; arithmetic on registers.
@@ -85,39 +85,22 @@ macro_rules! products_of_bytes {
                 [d.0, d.1, d.2, d.3]
             }
             #[cfg(not(target_arch = "nvptx64"))]
-            product_of_bytes($label, a, b, c, crate::dot::$dot)
+            $simulated($label, a, b, c, $step)
         }
     )*};
 }
 
-products_of_bytes! {
-    m16n8k32_i8, "mma m16n8k32 i8", mma_m16n8k32_s8, dp4a_i32, "16×32 signed bytes by 32×8 signed bytes, sums in 32 bits.";
-    m16n8k32_u8_i8, "mma m16n8k32 u8 i8", mma_m16n8k32_u8_s8, dp4a_u32_i32, "16×32 unsigned bytes by 32×8 signed bytes, sums in 32 bits.";
-}
-
-macro_rules! products_of_halves {
-    ($($name:ident, $label:literal, $intrinsic:ident, $half:ident, $value:ident, $doc:literal;)*) => {$(
-        #[doc = $doc]
-        #[track_caller]
-        #[inline(always)]
-        pub fn $name(a: [u32; 4], b: [u32; 2], c: [f32; 4]) -> [f32; 4] {
-            #[cfg(target_arch = "nvptx64")]
-            {
-                // SAFETY: as above.
-                let d = unsafe {
-                    crate::nvptx::$intrinsic(a[0], a[1], a[2], a[3], b[0], b[1], c[0], c[1], c[2], c[3])
-                };
-                [d.0, d.1, d.2, d.3]
-            }
-            #[cfg(not(target_arch = "nvptx64"))]
-            product_of_halves($label, a, b, c, |bits| crate::half::$value(crate::half::$half::from_bits(bits)))
-        }
-    )*};
-}
-
-products_of_halves! {
-    m16n8k16_f16, "mma m16n8k16 f16", mma_m16n8k16_f16, f16, f16_to_f32, "16×16 `f16` by 16×8 `f16`, sums in `f32`. The GPU does not say in which order it adds.";
-    m16n8k16_bf16, "mma m16n8k16 bf16", mma_m16n8k16_bf16, bf16, bf16_to_f32, "16×16 `bf16` by 16×8 `bf16`, sums in `f32`. The GPU does not say in which order it adds.";
+products! {
+    m16n8k32_i8, i32, mma_m16n8k32_s8, product_of_bytes("mma m16n8k32 i8", crate::dot::dp4a_i32),
+    "16×32 signed bytes by 32×8 signed bytes, sums in 32 bits.";
+    m16n8k32_u8_i8, i32, mma_m16n8k32_u8_s8, product_of_bytes("mma m16n8k32 u8 i8", crate::dot::dp4a_u32_i32),
+    "16×32 unsigned bytes by 32×8 signed bytes, sums in 32 bits.";
+    m16n8k16_f16, f32, mma_m16n8k16_f16,
+    product_of_halves("mma m16n8k16 f16", |bits| crate::half::f16_to_f32(crate::half::f16::from_bits(bits))),
+    "16×16 `f16` by 16×8 `f16`, sums in `f32`. The GPU does not say in which order it adds.";
+    m16n8k16_bf16, f32, mma_m16n8k16_bf16,
+    product_of_halves("mma m16n8k16 bf16", |bits| crate::half::bf16_to_f32(crate::half::bf16::from_bits(bits))),
+    "16×16 `bf16` by 16×8 `bf16`, sums in `f32`. The GPU does not say in which order it adds.";
 }
 
 macro_rules! loads_of_matrices {

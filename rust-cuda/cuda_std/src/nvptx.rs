@@ -57,67 +57,35 @@ unsafe extern "unadjusted" {
     #[link_name = "llvm.nvvm.redux.sync.xor"]
     pub fn redux_xor(value: u32, mask: u32) -> u32;
 
-    #[link_name = "llvm.nvvm.mma.m16n8k32.row.col.s8"]
-    pub fn mma_m16n8k32_s8(
-        a0: u32,
-        a1: u32,
-        a2: u32,
-        a3: u32,
-        b0: u32,
-        b1: u32,
-        c0: i32,
-        c1: i32,
-        c2: i32,
-        c3: i32,
-    ) -> Quad<i32>;
-    #[link_name = "llvm.nvvm.mma.m16n8k32.row.col.u8.s8"]
-    pub fn mma_m16n8k32_u8_s8(
-        a0: u32,
-        a1: u32,
-        a2: u32,
-        a3: u32,
-        b0: u32,
-        b1: u32,
-        c0: i32,
-        c1: i32,
-        c2: i32,
-        c3: i32,
-    ) -> Quad<i32>;
-    #[link_name = "llvm.nvvm.mma.m16n8k16.row.col.bf16"]
-    pub fn mma_m16n8k16_bf16(
-        a0: u32,
-        a1: u32,
-        a2: u32,
-        a3: u32,
-        b0: u32,
-        b1: u32,
-        c0: f32,
-        c1: f32,
-        c2: f32,
-        c3: f32,
-    ) -> Quad<f32>;
-    /// 16×16 `f16` by 16×8 `f16`. LLVM's intrinsic for that takes vectors of `f16`, which rustc passes to no function of this
-    /// target; this one is of the same registers, and `cuda_builder` makes it the other in the PTX.
-    #[link_name = "llvm.nvvm.mma.m16n8k8.row.col.tf32"]
-    pub fn mma_m16n8k16_f16(
-        a0: u32,
-        a1: u32,
-        a2: u32,
-        a3: u32,
-        b0: u32,
-        b1: u32,
-        c0: f32,
-        c1: f32,
-        c2: f32,
-        c3: f32,
-    ) -> Quad<f32>;
-
     /// `row` is an address in shared memory, not a generic one: `cuda_builder` says so in the PTX.
     #[link_name = "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16.p0"]
     pub fn ldmatrix_x4(row: *const u8) -> Quad<u32>;
     /// As for `ldmatrix_x4`.
     #[link_name = "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.trans.b16.p0"]
     pub fn ldmatrix_x4_trans(row: *const u8) -> Quad<u32>;
+}
+
+macro_rules! products {
+    ($($(#[$about:meta])* $name:ident, $element:ty, $link:literal;)*) => {
+        unsafe extern "unadjusted" {$(
+            $(#[$about])*
+            #[link_name = $link]
+            pub fn $name(
+                a0: u32, a1: u32, a2: u32, a3: u32,
+                b0: u32, b1: u32,
+                c0: $element, c1: $element, c2: $element, c3: $element,
+            ) -> Quad<$element>;
+        )*}
+    };
+}
+
+products! {
+    mma_m16n8k32_s8, i32, "llvm.nvvm.mma.m16n8k32.row.col.s8";
+    mma_m16n8k32_u8_s8, i32, "llvm.nvvm.mma.m16n8k32.row.col.u8.s8";
+    mma_m16n8k16_bf16, f32, "llvm.nvvm.mma.m16n8k16.row.col.bf16";
+    /// 16×16 `f16` by 16×8 `f16`. LLVM's intrinsic for that takes vectors of `f16`, which rustc passes to no function of this
+    /// target; this one is of the same registers, and `cuda_builder` makes it the other in the PTX.
+    mma_m16n8k16_f16, f32, "llvm.nvvm.mma.m16n8k8.row.col.tf32";
 }
 
 /// What an `mma` or an `ldmatrix` gives a lane.
