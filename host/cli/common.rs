@@ -111,7 +111,12 @@ impl DeviceArgs {
         let (activations, engine) = (self.activations.into(), self.engine.into());
         let options = DecoderOptions { context: Some(context), activations, engine };
         let mut progress = Progress::new("loading");
-        Ok(Decoder::load(device, model, &options, &mut |done, total| progress.set(done, total))?)
+        let decoder = Decoder::load(device, model, &options, &mut |done, total| progress.set(done, total))?;
+        drop(progress);
+        if let Some(reason) = decoder.why_not_persistent() {
+            note(format_args!("running on the graph engine, which is slower: {reason}"));
+        }
+        Ok(decoder)
     }
 
     /// How activations are stored, as it is typed and reported.
@@ -133,6 +138,7 @@ pub struct Provenance {
     device: DeviceInfo,
     activations: &'static str,
     engine: EngineKind,
+    why_not_persistent: Option<String>,
     context: usize,
 }
 
@@ -146,6 +152,7 @@ impl Provenance {
             device: decoder.device().clone(),
             activations: device.activations(),
             engine: decoder.engine(),
+            why_not_persistent: decoder.why_not_persistent().map(ToString::to_string),
             context: decoder.context(),
         }
     }

@@ -164,7 +164,7 @@ impl From<DecodeError> for Failure {
             DecodeError::Device(error) => return error.into(),
             DecodeError::DoesNotFit { .. } => Kind::Memory,
             DecodeError::Stuck { .. } => Kind::Failed,
-            DecodeError::Unsupported { .. }
+            DecodeError::Unsupported(_)
             | DecodeError::ContextTooLong { .. }
             | DecodeError::ContextFull { .. }
             | DecodeError::UnknownToken { .. }

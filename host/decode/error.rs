@@ -4,6 +4,16 @@ use psionic_kernels::persistent::Exchange;
 
 use crate::device::{DeviceError, Mailbox};
 
+/// Why the persistent engine cannot run a model on a device.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the persistent engine needs {needed}, and {found}")]
+pub struct Unsupported {
+    /// What it needs.
+    pub needed: &'static str,
+    /// What there is.
+    pub found: String,
+}
+
 /// Why decoding failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
@@ -30,15 +40,8 @@ pub enum DecodeError {
         free: u64,
     },
     /// The persistent engine was asked for and cannot run this model here.
-    #[error(
-        "the persistent engine needs {needed}, and {found}: use `--engine graph`, or leave the choice to the program"
-    )]
-    Unsupported {
-        /// What it needs.
-        needed: &'static str,
-        /// What there is.
-        found: String,
-    },
+    #[error("{0}: use `--engine graph`, or leave the choice to the program")]
+    Unsupported(#[from] Unsupported),
     /// Blocks waited for each other in vain.
     #[error(
         "block {block} waited in vain for {exchange} in epoch {epoch}, and the launch was ended: this is a bug in the \

@@ -15,7 +15,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 pub use engine::{EngineChoice, EngineKind};
-pub use error::DecodeError;
+pub use error::{DecodeError, Unsupported};
 pub(crate) use graph::launches;
 pub use graph::pack;
 pub use persistent::plan as persistent_plan;
@@ -24,7 +24,7 @@ pub use timeline::{Step, Timeline};
 
 use crate::device::{Backend, Device, DeviceInfo};
 use crate::model::{Config, Model};
-use engine::{Engine, Needs};
+use engine::{Chosen, Engine, Needs};
 use graph::Graph;
 use persistent::Persistent;
 use sequence::Sequence;
@@ -61,6 +61,7 @@ pub struct Decoder {
     /// Dropped first: nothing else of the decoder may go while launches use it.
     engine: Box<dyn Engine>,
     kind: EngineKind,
+    why_not_persistent: Option<Unsupported>,
     sequence: Sequence,
     device: Device,
     config: Config,
@@ -88,31 +89,38 @@ impl Decoder {
         if context == 0 || context > limit {
             return Err(DecodeError::ContextTooLong { asked: context, limit });
         }
-        let plan = match options.engine {
-            EngineChoice::Graph => None,
-            EngineChoice::Persistent => Some(persistent::plan(&device, model, context, options.activations)?),
-            // The simulator runs a graph sooner.
-            EngineChoice::Auto if device.info().backend == Backend::Sim => None,
-            EngineChoice::Auto => persistent::plan(&device, model, context, options.activations).ok(),
-        };
-        let needs = match &plan {
-            Some(plan) => Persistent::needs(model, plan),
-            None => Graph::needs(&device, model, context)?,
+        let plan = || persistent::plan(&device, model, context, options.activations);
+        let chosen = options.engine.decide(device.info().backend, plan)?;
+        let needs = match &chosen {
+            Chosen::Persistent(plan) => Persistent::needs(model, plan),
+            Chosen::Graph(_) => Graph::needs(&device, model, context)?,
         };
         check(&device, &config, context, needs)?;
         let sequence = Sequence::new(&device, &config, context)?;
-        let (kind, engine): (_, Box<dyn Engine>) = match plan {
-            Some(plan) => {
+        let mut why_not_persistent = None;
+        let (kind, engine): (_, Box<dyn Engine>) = match chosen {
+            Chosen::Persistent(plan) => {
                 let engine = Persistent::load(&device, model, &plan, progress)?;
                 (EngineKind::Persistent, Box::new(engine))
             }
-            None => {
+            Chosen::Graph(reason) => {
+                why_not_persistent = reason;
                 let activations = options.activations;
                 let engine = Graph::load(&device, model, &sequence, context, activations, progress)?;
                 (EngineKind::Graph, Box::new(engine))
             }
         };
-        Ok(Self { engine, kind, sequence, device, config, context, len: 0, current: false })
+        Ok(Self {
+            engine,
+            kind,
+            why_not_persistent,
+            sequence,
+            device,
+            config,
+            context,
+            len: 0,
+            current: false,
+        })
     }
 
     /// The model's numbers.
@@ -128,6 +136,11 @@ impl Decoder {
     /// What runs the tokens.
     pub fn engine(&self) -> EngineKind {
         self.kind
+    }
+
+    /// Why the graph runs the tokens where [`EngineChoice::Auto`] would rather have had the persistent engine.
+    pub fn why_not_persistent(&self) -> Option<&Unsupported> {
+        self.why_not_persistent.as_ref()
     }
 
     /// Tokens that there is room for.

@@ -6,7 +6,9 @@ use crate::machine;
 use crate::reference;
 use crate::tiny::Tiny;
 use cuda_sim::SimConfig;
-use psionic::decode::{Activations, DecodeError, Decoder, DecoderOptions, EngineChoice, EngineKind};
+use psionic::decode::{
+    Activations, DecodeError, Decoder, DecoderOptions, EngineChoice, EngineKind, Unsupported,
+};
 use psionic::device::Device;
 use psionic::gguf::GgufFile;
 use psionic::model::Model;
@@ -219,7 +221,9 @@ fn what_it_cannot_run_is_refused_with_the_reason_and_left_to_the_graph() {
             Decoder::load(machine::device(), &model, &options, &mut |_, _| {})
         };
         match load(EngineChoice::Persistent).err() {
-            Some(DecodeError::Unsupported { needed, .. }) => assert!(needed.starts_with(part), "{needed}"),
+            Some(DecodeError::Unsupported(Unsupported { needed, .. })) => {
+                assert!(needed.starts_with(part), "{needed}")
+            }
             other => panic!("what needs {part} is refused, not {other:?}"),
         }
         assert_eq!(load(EngineChoice::Auto).unwrap().engine(), EngineKind::Graph, "{part}");

@@ -17,7 +17,7 @@ use super::engine::{Engine, Needs};
 use super::graph::weights::{DeviceMatrix, upload};
 use super::sequence::Sequence;
 use super::timeline::{Step, Timeline};
-use super::{Activations, DecodeError};
+use super::{Activations, DecodeError, Unsupported};
 use crate::device::{Backend, Buffer, Device, DeviceError, Mailbox};
 use crate::model::Model;
 use pack::Matrices;
@@ -42,16 +42,19 @@ const LAST_EPOCH: u32 = u32::MAX / 2;
 /// Nanoseconds that blocks of a GPU wait for each other before the launch is ended.
 const PATIENCE: u64 = 500_000_000;
 
-/// How to run a model, or why not.
+/// How to run a model.
+///
+/// # Errors
+/// When the device, the model or the activations are not such that this engine can run them.
 pub fn plan(
     device: &Device,
     model: &Model<'_>,
     context: usize,
     activations: Activations,
-) -> Result<Plan, DecodeError> {
+) -> Result<Plan, Unsupported> {
     let config = &model.config;
     let info = device.info();
-    let unsupported = |needed, found| Err(DecodeError::Unsupported { needed, found });
+    let unsupported = |needed, found| Err(Unsupported { needed, found });
     if let Some(ptx) = info.ptx.filter(|ptx| *ptx < NEEDED_PTX) {
         return unsupported(
             "a GPU of compute capability 9.0 or newer",
