@@ -3,15 +3,17 @@
 //! A launch costs microseconds, and the memory is idle while one ends and the next begins: so here the weights stream
 //! through a ring in shared memory (`ring`) that does not stop where the blocks wait for each other, and blocks
 //! exchange values without fences (`exchange`). [`plan`] divides the work, [`tile`] is what a warp multiplies at a
-//! time, `block` multiplies, `attend` is attention; `profile` has the times; [`products`] has the products alone, to be
-//! measured.
+//! time. `block` has what a block's threads know, `multiply` their products, `attend` attention, `profile` the times;
+//! [`products`] has the products alone, to be measured.
 //!
 //! From `sm_90` on, which has the copies that fill the ring. It is held against the same references as the kernels of
 //! the other engine.
 
 mod attend;
 mod block;
+mod choice;
 mod exchange;
+mod multiply;
 pub mod plan;
 pub mod products;
 mod profile;

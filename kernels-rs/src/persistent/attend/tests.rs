@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::vec::Vec;
 
-use super::{gathered, turned};
+use super::rows::{gathered, turned};
 use crate::persistent::plan::{ROW_BYTES, STEP};
 
 /// Pieces that all banks of shared memory give at a time.
