@@ -9,7 +9,7 @@ use psionic_kernels::persistent::tile::{BLOCK, Code, KIND_BITS, ROWS};
 use rayon::prelude::*;
 
 use crate::decode::graph::pack::{kind, q6_codes};
-use crate::model::{Layer, Matrix};
+use crate::model::{Layer, Matrix, Model};
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +22,11 @@ pub enum Matrices<'m, 'a> {
     Layer(&'m Layer<'a>),
     /// The matrix of the logits.
     Head(&'m Matrix<'a>),
+}
+
+/// Those of the layers, and the head.
+pub fn streams<'m, 'a>(model: &'m Model<'a>) -> impl Iterator<Item = Matrices<'m, 'a>> {
+    model.layers.iter().map(Matrices::Layer).chain([Matrices::Head(&model.output)])
 }
 
 impl<'a> Matrices<'_, 'a> {
