@@ -162,6 +162,7 @@ impl From<DecodeError> for Failure {
     fn from(error: DecodeError) -> Self {
         let kind = match error {
             DecodeError::Device(error) => return error.into(),
+            DecodeError::Model(error) => return error.into(),
             DecodeError::DoesNotFit { .. } => Kind::Memory,
             DecodeError::Stuck { .. } => Kind::Failed,
             DecodeError::Unsupported(_)

@@ -3,6 +3,7 @@
 use psionic_kernels::persistent::Exchange;
 
 use crate::device::{DeviceError, Mailbox};
+use crate::model::ModelError;
 
 /// Why the persistent engine cannot run a model on a device.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -20,6 +21,9 @@ pub enum DecodeError {
     /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The model's weights cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// The model and its cache do not fit.
     #[error(
         "the model needs {needed} bytes ({weights} of weights, {cache} of cache for {context} tokens, {rest} of the \

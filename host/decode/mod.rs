@@ -76,7 +76,8 @@ impl Decoder {
     /// Packs a model's weights and copies them to the device; `progress` is told the bytes done and of all.
     ///
     /// # Errors
-    /// When the context is longer than the model's, or the model does not fit: before anything is copied.
+    /// When the context is longer than the model's, the model does not fit, or its weights are damaged: before anything is
+    /// copied.
     pub fn load(
         device: Device,
         model: &Model<'_>,
@@ -96,6 +97,7 @@ impl Decoder {
             Chosen::Graph(_) => Graph::needs(&device, model, context)?,
         };
         check(&device, &config, context, needs)?;
+        model.check_weights()?;
         let sequence = Sequence::new(&device, &config, context)?;
         let mut why_not_persistent = None;
         let (kind, engine): (_, Box<dyn Engine>) = match chosen {

@@ -63,6 +63,17 @@ pub enum ModelError {
         /// The dimensions in the file.
         found: Vec<u64>,
     },
+    /// A weight is not a number: the file is damaged.
+    #[error(
+        "expected finite weights in {tensor}, found others in row {row}: the file is damaged; download or convert the \
+         model again"
+    )]
+    NotFinite {
+        /// The tensor.
+        tensor: String,
+        /// The first row with such a weight, counted from 0.
+        row: usize,
+    },
     /// A norm is quantised.
     #[error("expected {tensor} in F32 or F16, found {found}; download or convert the model again")]
     NormType {

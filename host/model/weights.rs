@@ -3,7 +3,8 @@
 use super::config::{Config, EMBEDDING};
 use super::error::ModelError;
 use crate::gguf::{GgufFile, TensorInfo};
-use crate::quant::{QuantType, dequantize};
+use crate::quant::{QuantType, dequantize, is_finite};
+use rayon::prelude::*;
 
 /// A matrix in its stored format, row after row; a row makes one output.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,15 @@ impl Matrix<'_> {
     /// Bytes of one row.
     pub fn row_bytes(&self) -> usize {
         self.data.len() / self.rows
+    }
+
+    /// Refuses weights that are not finite.
+    fn check(&self) -> Result<(), ModelError> {
+        let rows = self.data.par_chunks(self.row_bytes());
+        match rows.position_first(|row| !is_finite(self.kind, row)) {
+            Some(row) => Err(ModelError::NotFinite { tensor: self.name.to_owned(), row }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -91,6 +101,16 @@ impl<'a> Model<'a> {
         }
         let bytes_per_token = bytes_per_token(file, tied);
         Ok(Self { config, embedding, layers, output_norm, output, tied, bytes_per_token })
+    }
+
+    /// Refuses a file with weights that are not finite, which would make every result worthless without a sign of it. That
+    /// reads much of the file.
+    pub fn check_weights(&self) -> Result<(), ModelError> {
+        for Layer { q, k, v, o, gate, up, down, .. } in &self.layers {
+            [q, k, v, o, gate, up, down].into_iter().try_for_each(Matrix::check)?;
+        }
+        self.embedding.check()?;
+        if self.tied { Ok(()) } else { self.output.check() }
     }
 
     /// Bytes of weights that decoding one token reads: every matrix and norm once, and one row of the embedding.
@@ -183,7 +203,11 @@ impl<'a> Tensors<'a> {
             return Err(ModelError::NormType { tensor: name.to_owned(), found: tensor.kind() });
         }
         let mut weights = vec![0.0; len];
-        dequantize(tensor.kind(), self.file.data(tensor), &mut weights);
+        let data = self.file.data(tensor);
+        if !is_finite(tensor.kind(), data) {
+            return Err(ModelError::NotFinite { tensor: name.to_owned(), row: 0 });
+        }
+        dequantize(tensor.kind(), data, &mut weights);
         Ok(weights)
     }
 }

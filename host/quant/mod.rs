@@ -3,8 +3,10 @@
 //! Nothing here knows of files or models.
 
 mod dequantize;
+mod finite;
 
 pub use dequantize::dequantize;
+pub use finite::is_finite;
 
 /// A weight format that Psionic reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]

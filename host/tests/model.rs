@@ -1,6 +1,7 @@
 //! Configurations, weights, tokenizers and synthetic models.
 
 mod config;
+mod damaged;
 mod report;
 mod synth;
 mod tokenizer;
