@@ -1,4 +1,4 @@
-//! Psionic decodes Qwen3 GGUF models through GPU kernels written in Rust.
+//! Psionic decodes Qwen3 GGUF models with GPU kernels written in Rust.
 
 pub mod bench;
 pub mod decode;

@@ -1,4 +1,4 @@
-//! What the examples share: a device with their kernels, numbers to compute with, and the comparison at the end.
+//! What the examples share: a device with their kernels, input data, and the comparison of results.
 
 use std::env;
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! Benchmarks of decoding: what is timed, the statistics, and the record of a result.
+//! Decode benchmarks: workloads, timing, statistics, and the record of a result.
 
 mod profile;
 mod record;

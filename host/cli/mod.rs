@@ -1,5 +1,5 @@
-//! The command line: one file for each subcommand. In each, `Args` is what was typed, with the words of `--help`;
-//! it becomes what is meant before anything runs.
+//! The command line: one file for each subcommand. In each, `Args` holds the arguments and the text of
+//! `--help`; it is converted to validated settings before anything runs.
 
 mod bench;
 mod common;

@@ -1,4 +1,4 @@
-//! What runs a model's tokens: an engine, of which there are two.
+//! The interface of an engine, which runs a model's tokens. There are two engines.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Checking a case: one launch on the simulator, which looks for what a GPU would answer with chance.
+//! Checking a case: one launch on the simulator, which looks for mistakes whose effect on a GPU depends on chance.
 
 use cuda_sim::{Fault, Report, SimConfig};
 

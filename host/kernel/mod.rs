@@ -1,7 +1,7 @@
-//! The kernels one by one: what there is, what each must compute, and how fast it is alone.
+//! The kernels individually: which there are, what each must compute, and how fast it is in isolation.
 //!
-//! A [`Kernel`] has [`Case`]s, which are shapes that decoding gives it. A case makes its inputs from a seed, knows the
-//! bytes that a launch must move, and holds what a launch leaves against float64. [`Bench`] times a case, [`check`] looks for
+//! A [`Kernel`] has [`Case`]s: shapes that occur in decoding. A case makes its inputs from a seed, knows the bytes that
+//! a launch must move, and compares the results of a launch with float64. [`Bench`] times a case, [`check`] looks for
 //! mistakes in it.
 
 mod activations;

@@ -1,4 +1,4 @@
-//! Testing a case: its results against float64, without a time that says anything.
+//! Testing a case: its results against float64, without a meaningful time.
 
 use std::time::{Duration, Instant};
 

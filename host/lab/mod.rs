@@ -1,7 +1,7 @@
-//! The kernel lab: what works on a checkout of this project, where the kernels are written.
+//! The kernel lab: tools for writing kernels in a checkout of this project.
 //!
-//! [`scaffold()`] adds a kernel with all that belongs to one; it changes every file or none. A [`Lab`] puts a kernel
-//! through a round of checks, and [`Saves`] says when it is time for another.
+//! [`scaffold()`] adds a kernel with everything that belongs to it; it changes all files or none. A [`Lab`] puts a kernel
+//! through a round of checks, and [`Saves`] says when the next round is due.
 
 mod changes;
 mod checkout;

@@ -1,4 +1,4 @@
-//! MedPsy, a medical fine-tune of Qwen3: which files may run, what they may be asked, and figures that can be trusted.
+//! MedPsy, a medical fine-tune of Qwen3: which files may run, what they may be asked, and its benchmark.
 //!
 //! The rules are those of `fixtures/medpsy/capability`; the release gate checks that they and this module agree.
 

@@ -1,4 +1,4 @@
-//! A new project of kernels: everything that is needed to write, test and run them.
+//! A new kernel project: everything needed to write, test and run kernels.
 
 use std::fs;
 use std::io;

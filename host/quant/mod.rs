@@ -1,6 +1,6 @@
 //! Block formats of quantised weights: how many weights and bytes a block has, and what the weights are.
 //!
-//! Nothing here knows of files or models.
+//! This module is independent of files and models.
 
 mod dequantize;
 mod finite;

@@ -1,6 +1,6 @@
-//! Psionic and a comparator as programs, each run on a GPU that nobody else uses, and what they say compared.
+//! Runs Psionic and a comparator as programs, each on an otherwise idle GPU, and compares their results.
 //!
-//! `cargo xtask compare` and `psionic medpsy matrix` stand on this. Nothing here is needed to run a model.
+//! `cargo xtask compare` and `psionic medpsy matrix` are built on this. Nothing here is needed to run a model.
 
 mod gpu;
 mod numerics;

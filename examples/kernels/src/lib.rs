@@ -1,5 +1,5 @@
-//! The kernels of the examples: one file each, from the simplest on. What each may be launched with is said in its
-//! documentation; the programs in `../src/bin` launch them.
+//! The kernels of the examples: one file each, starting with the simplest. The documentation of each says how it may be
+//! launched; the programs in `../src/bin` launch them.
 #![no_std]
 
 #[path = "01_vector_add.rs"]

@@ -1,4 +1,4 @@
-//! Where the time of a token goes, as the blocks of a decode saw it themselves.
+//! Where the time of a token goes, as recorded by the thread blocks of a decode themselves.
 
 mod record;
 mod times;

@@ -1,4 +1,4 @@
-//! `psionic medpsy`: a medical fine-tune of Qwen3, with what its contract asks for.
+//! `psionic medpsy`: a medical fine-tune of Qwen3, and what its contract requires.
 
 mod admit;
 mod bench;

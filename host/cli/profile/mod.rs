@@ -1,4 +1,4 @@
-//! `psionic bench --profile`: where the time of a token goes. `svg` and `trace` are the pictures of it.
+//! `psionic bench --profile`: where the time of a token goes. `svg` and `trace` draw it.
 
 mod svg;
 mod trace;

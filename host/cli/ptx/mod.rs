@@ -1,5 +1,5 @@
-//! `psionic ptx`: what kernels cost, read from their PTX. One file for each subcommand; `input` finds the text and
-//! `machine` what NVIDIA's tools say of it.
+//! `psionic ptx`: what kernels cost, read from their PTX. One file for each subcommand; `input` finds the text, and
+//! `machine` runs NVIDIA's tools on it.
 
 mod check;
 mod diff;

@@ -1,4 +1,4 @@
-//! Qwen3 as launches: read it from the top down.
+//! Qwen3 as a sequence of launches, listed in order.
 
 use cuda_std::launch::{DevicePtr, DevicePtrMut, KernelArgs, LaunchConfig};
 use psionic_kernels::layout::Matrix;

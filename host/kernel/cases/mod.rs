@@ -1,4 +1,4 @@
-//! Every kernel: a file with its summary and its cases, and a line in the list.
+//! All kernels: for each, a file with its summary and its cases, and an entry in the list.
 
 mod advance;
 mod argmax;

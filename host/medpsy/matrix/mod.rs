@@ -1,4 +1,4 @@
-//! The comparator matrix: rows of several runtimes on one machine, measured or imported, and what follows from them.
+//! The comparator matrix: rows for several runtimes on one machine, measured or imported, and the decision they imply.
 
 mod agreement;
 mod decision;

@@ -1,4 +1,4 @@
-//! Every kernel against its plain float64 reference: seeded random inputs, sizes that are not round.
+//! Every kernel against its plain float64 reference: seeded random inputs, odd sizes.
 //!
 //! On the simulator, or on a GPU with `PSIONIC_TEST_BACKEND=cuda`.
 

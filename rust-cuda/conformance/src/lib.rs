@@ -1,7 +1,7 @@
-//! Runs every intrinsic of `cuda_std` against what it should do: on the simulator always, and on a GPU when
+//! Tests every intrinsic of `cuda_std` against its expected behaviour: always on the simulator, and on a GPU if
 //! `PSIONIC_TEST_BACKEND=cuda` is set. The tests are in `tests/`, the kernels in `kernels/`.
 //!
-//! This library is what the tests share: a [`Machine`] with memory that launches kernels.
+//! This library is shared by the tests: a [`Machine`] that has memory and launches kernels.
 
 mod machine;
 mod random;

@@ -6,9 +6,9 @@
 //! CudaBuilder::new("../kernels").arch(NvvmArch::Compute90).copy_to("kernels.ptx").build().unwrap();
 //! ```
 //!
-//! The names are those of Rust-CUDA's crate; the compiler is not: there is no codegen backend of our own, no libnvvm and
+//! The names are those of Rust-CUDA's crate, but the compiler is not: there is no separate codegen backend, no libnvvm and
 //! no CUDA toolkit. [`compiler::find`] looks for a rustc that can compile for `nvptx64-nvidia-cuda`, which compiles the
-//! crate with LLVM's NVPTX backend. What comes out is then checked for what that backend gets wrong silently, see
+//! crate with LLVM's NVPTX backend. The result is then checked for errors that this backend introduces silently; see
 //! [`CudaBuilderError`].
 #![warn(missing_docs)]
 

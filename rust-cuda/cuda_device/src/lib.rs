@@ -1,6 +1,6 @@
-//! Where kernels run: an NVIDIA GPU through `cust`, or the simulator on the CPU.
+//! Runs kernels on an NVIDIA GPU through `cust`, or on the simulator on the CPU.
 //!
-//! The build script compiles the kernels and puts them into the program,
+//! The build script compiles the kernels and embeds them in the program,
 //!
 //! ```ignore
 //! CudaBuilder::new("kernels").embed(&[NvvmArch::Compute80, NvvmArch::Compute90])
@@ -12,8 +12,8 @@
 //! let device = Device::open(BackendChoice::Auto, &cuda_device::program!())?;
 //! ```
 //!
-//! Both take the same launches: a kernel's `Args`, checked against its signature by the compiler. A [`Device`] is
-//! opened by [`BackendChoice`]; there is no way from one to the other afterwards, and none that is not asked for.
+//! Both accept the same launches: a kernel's `Args`, checked against its signature by the compiler. [`BackendChoice`]
+//! decides which one a [`Device`] uses: there is no switch afterwards, and no fallback that was not asked for.
 
 mod buffer;
 mod cache;

@@ -10,13 +10,13 @@
 //! `.cargo/config.toml` for instance. A crate that uses `cust` must also mention this crate somewhere
 //! (`use cuda_driver as _;` is enough), since rustc does not link a crate that no code names.
 //!
-//! Beside that there are wrappers, in `cust`'s style, for what it lacks:
+//! In addition there are wrappers, in `cust`'s style, for what it lacks:
 //!
 //! - [`launch`]: launch attributes, cooperative launches and programmatic dependent launch;
 //! - [`module`] and [`function`]: GPU code whose compile errors carry the compiler's log, kernels that keep
 //!   their module loaded, their attributes and occupancy;
-//! - [`cubin`] and [`cache`]: machine code that the driver compiled from PTX, and a folder that keeps it;
-//! - [`graph`]: capture of a stream and the launch of what was captured;
+//! - [`cubin`] and [`cache`]: machine code that the driver compiled from PTX, and a folder that caches it;
+//! - [`graph`]: stream capture, and the launch of a captured graph;
 //! - [`pinned`]: page-locked host memory that the device can address;
 //! - [`sys`]: the raw declarations that `cust::sys` lacks.
 //!

@@ -1,4 +1,4 @@
-//! Reads PTX and tells what a kernel costs, without a GPU.
+//! Reads PTX and reports what a kernel costs, without a GPU.
 //!
 //! ```
 //! let text = ".version 8.0\n.target sm_90\n.visible .entry k(.param .u64 x)\n{\n\tret;\n}\n";
@@ -7,10 +7,10 @@
 //! # Ok::<(), cuda_ptx::ParseError>(())
 //! ```
 //!
-//! From the text alone come [blocks](mod@cfg), the [class](mod@class) of every instruction, which branches may
+//! The text alone gives [basic blocks](mod@cfg), the [class](mod@class) of every instruction, which branches may
 //! [diverge](uniform), and [findings](mod@lint). Registers and spills need NVIDIA's assembler, and machine code its
-//! disassembler; [`tool`] finds and runs them where they are installed. An instruction that is not known is kept and
-//! counted; only text whose structure is not PTX's is refused.
+//! disassembler; [`tool`] finds and runs them if they are installed. An unknown instruction is kept and counted; only
+//! text that does not have the structure of PTX is refused.
 
 mod analysis;
 mod ast;

@@ -1,13 +1,13 @@
 //! Runs Rust GPU kernels on the CPU, as a GPU would: grids of blocks of warps of threads.
 //!
-//! A [`Simulator`] owns device memory and launches kernels. Every GPU thread is a fiber with a stack of its own, so
-//! a kernel is ordinary Rust compiled for the host; what a GPU does across threads (barriers, shuffles, asynchronous
-//! copies) is done here, when the fibers meet. All of it happens on the caller's thread, in an order that depends on
-//! the seed alone: a run can be repeated exactly.
+//! A [`Simulator`] owns device memory and launches kernels. Every GPU thread is a fiber with its own stack, so a
+//! kernel is ordinary Rust compiled for the host; what a GPU does across threads (barriers, shuffles, asynchronous
+//! copies) is carried out here when the fibers synchronise. Everything happens on the caller's thread, in an order that
+//! depends on the seed alone: a run can be repeated exactly.
 //!
-//! A mistake that a GPU answers with a hang or with garbage ends the launch with a [`Fault`] naming the kernel, the
+//! A mistake that makes a GPU hang or return garbage ends the launch with a [`Fault`] naming the kernel, the
 //! block, the thread and the source line: a divergent barrier, a deadlock, an access outside every allocation, a
-//! shuffle from a lane that takes no part.
+//! shuffle from a lane that does not take part.
 //!
 //! Kernels do not call this crate. `cuda_std` does, through [`device`].
 

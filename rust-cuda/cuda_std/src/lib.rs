@@ -15,8 +15,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! Everything here has two forms: for `nvptx64-nvidia-cuda` an instruction, for the host what `cuda_sim` does in its
-//! place. A kernel that uses only this crate and its own arguments runs on both, unchanged.
+//! Everything here has two implementations: an instruction for `nvptx64-nvidia-cuda`, and a call of `cuda_sim` for the
+//! host. A kernel that uses only this crate and its own arguments runs on both, unchanged.
 //!
 //! Operations that must stay convergent (barriers, shuffles, votes) are LLVM intrinsics rather than inline assembly:
 //! LLVM knows that it may not move or copy those into divergent code.

@@ -1,4 +1,4 @@
-//! The macros of `cuda_std`: [`macro@kernel`], [`shared_array!`], and what programs for upstream use besides. Use them
+//! The macros of `cuda_std`: [`macro@kernel`], [`shared_array!`], and others that programs for upstream use. Use them
 //! through `cuda_std`.
 
 mod address_space;

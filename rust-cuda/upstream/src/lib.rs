@@ -1,4 +1,4 @@
-//! Kernels as one writes them for upstream Rust-CUDA, for the tests in `tests/`: on the simulator, or with
+//! Kernels written as for upstream Rust-CUDA, for the tests in `tests/`: on the simulator, or with
 //! `PSIONIC_TEST_BACKEND=cuda` on the GPU.
 
 use cuda_device::{BackendChoice, Device, Program};

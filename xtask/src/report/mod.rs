@@ -1,5 +1,5 @@
-//! A folder of benchmark records for people: rates side by side, what else was compared, each kernel's share of a
-//! token, and a chart.
+//! A readable report of a folder of benchmark records: rates side by side, the other comparisons, each kernel's share
+//! of a token, and a chart.
 
 mod kernels;
 mod side_by_side;

@@ -1,4 +1,4 @@
-//! The host's side: what launches the kernels.
+//! Host code: the functions that launch the kernels.
 
 use cuda_device::{Device, DeviceError, Program};
 use cuda_std::launch::LaunchConfig;

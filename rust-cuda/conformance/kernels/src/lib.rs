@@ -1,6 +1,6 @@
-//! Small kernels, one for each thing that `cuda_std` offers: what the conformance tests launch.
+//! Small kernels that the conformance tests launch, one for each function of `cuda_std`.
 //!
-//! Every kernel writes what it saw to one element per thread, unless it says otherwise.
+//! Every kernel writes its result to one element per thread, unless documented otherwise.
 #![no_std]
 // A launch promises what its test sets up beside it: buffers of one element per thread.
 #![allow(clippy::missing_safety_doc)]

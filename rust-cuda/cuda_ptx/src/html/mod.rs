@@ -1,4 +1,4 @@
-//! A page that shows the source beside PTX and machine code. It is one file that needs no other.
+//! A page that shows the source beside PTX and machine code, as one self-contained file.
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Findings: what is likely a mistake, or costs more than it has to. One file for each lint.
+//! Findings: likely mistakes, and code that costs more than necessary. One file for each lint.
 mod atomics;
 mod barriers;
 mod doubles;

@@ -1,7 +1,7 @@
-//! From text to [`Module`].
+//! Parses text into a [`Module`].
 //!
-//! The grammar is that of the PTX ISA, read with tolerance: opcodes are not looked up, and an operand of a form that is
-//! not known keeps its parts. What must be right is the structure: braces, statements that end, names where names belong.
+//! The grammar is that of the PTX ISA, applied tolerantly: opcodes are not looked up, and an operand of unknown form
+//! keeps its parts. Only the structure must be right: braces, terminated statements, names where names belong.
 mod body;
 mod cursor;
 mod lexer;

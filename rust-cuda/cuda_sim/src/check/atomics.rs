@@ -1,4 +1,4 @@
-//! What atomic accesses pass on: for each place in memory, what was released to whoever reads it.
+//! Synchronisation through atomics: for each place in memory, what was released to those who read it.
 
 use std::collections::HashMap;
 use std::rc::Rc;

@@ -1,7 +1,7 @@
-//! Bank conflicts: how often shared memory must answer for one instruction of a warp.
+//! Bank conflicts: how many passes shared memory needs for one instruction of a warp.
 //!
-//! Shared memory has 32 banks of 4 bytes that each answer with one word at a time. Lanes that want the same word share
-//! it. Wide accesses are divided: 8 bytes a lane by half warps, 16 bytes by quarters.
+//! Shared memory has 32 banks of 4 bytes that each serve one word at a time. Lanes that access the same word share it.
+//! Wide accesses are split: 8 bytes per lane into half warps, 16 bytes into quarters.
 
 use super::lanes::Instruction;
 

@@ -1,4 +1,4 @@
-//! What the checks keep of a block that runs.
+//! What the checks record about a running block.
 
 use std::collections::HashMap;
 

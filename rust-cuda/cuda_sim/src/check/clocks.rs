@@ -1,9 +1,9 @@
-//! Vector clocks: which moments of other agents a thread knows to be past.
+//! Vector clocks: which times of other agents happened before a thread's present.
 //!
-//! An agent is a thread, or what copies for one. A clock of every agent for every agent would be blocks × threads
-//! squared; but a block's threads meet at barriers and then know the same. So a [`Clock`] is a row of times for each
-//! block that was heard of, rows are shared until one changes, and a thread that has learnt nothing new since a
-//! barrier holds the very clock that the others hold. Only its own time is its own.
+//! An agent is a thread, or a thread's asynchronous copies. A clock of every agent for every agent would be blocks × threads
+//! squared; but a block's threads meet at barriers and then have the same knowledge. So a [`Clock`] is a row of times
+//! for each block it has synchronised with, rows are shared until one changes, and a thread that has acquired nothing
+//! since a barrier shares its clock with the others. Only its own time is private.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! Coalescing: how much of what global memory moves for one instruction of a warp is used.
+//! Coalescing: how much of the data that global memory moves for one instruction of a warp is used.
 //!
 //! Global memory is moved in sectors of 32 bytes. Lanes that want bytes of one sector share it.
 

@@ -1,9 +1,9 @@
 //! Which accesses of a warp's lanes are one instruction.
 //!
-//! Lanes run one after the other from one meeting to the next, so what a GPU does at once comes apart. It is put
-//! together again by counting: the n-th access that a lane makes at a line since its last meeting belongs to the n-th
-//! of the other lanes there. Where lanes go round a loop a different number of times this is what a GPU does too, as
-//! long as they begin together; lanes that skip a round in the middle of one are counted with the next round's.
+//! Lanes run one after the other between synchronisations, so accesses that a GPU makes together are separated. They are
+//! regrouped by counting: a lane's n-th access at a line since it last synchronised is grouped with the n-th of the other
+//! lanes there. Where lanes run a loop a different number of times, this is what a GPU does too, as long as they begin
+//! together; the accesses of lanes that skip an iteration in the middle are counted with the next iteration's.
 
 use std::collections::HashMap;
 

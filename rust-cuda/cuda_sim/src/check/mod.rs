@@ -1,9 +1,9 @@
-//! Checks that are off unless [`SimConfig::checks`](crate::SimConfig::checks) asks for them: data races, reads of what
-//! nothing wrote, copies that nobody waits for; and how each source line uses banks and sectors.
+//! Checks that are off unless [`SimConfig::checks`](crate::SimConfig::checks) enables them: data races, reads of memory
+//! that was never written, copies that were not waited for; and how each source line uses banks and sectors.
 //!
-//! `docs/simulator.md` says what is modelled. A [`Checker`] belongs to a simulator and has what outlives a block: the
-//! history of global memory, and what was found. A [`BlockCheck`] has the rest. `device` tells them of every access,
-//! `block` of every meeting of threads.
+//! `docs/simulator.md` describes the model. A [`Checker`] belongs to a simulator and holds what outlives a block: the
+//! history of global memory, and the findings. A [`BlockCheck`] holds the rest. `device` reports every access to them,
+//! `block` every synchronisation of threads.
 
 mod atomics;
 mod banks;

@@ -1,5 +1,5 @@
-//! Data races, as FastTrack finds them: an access races with an earlier one of the same bytes that is not known to be
-//! past, if one of the two writes and not both are atomic for each other.
+//! Data races, as in FastTrack: an access races with an earlier one of the same bytes that is not ordered before it, if
+//! one of the two is a write and they are not both atomic with respect to each other.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;

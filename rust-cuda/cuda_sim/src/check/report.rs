@@ -1,4 +1,4 @@
-//! What the checks tell: findings, and the traffic of each source line.
+//! What the checks report: findings, and the traffic of each source line.
 
 use std::fmt;
 use std::panic::Location;

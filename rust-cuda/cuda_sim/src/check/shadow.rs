@@ -1,4 +1,4 @@
-//! Shadow memory: who used which bytes, and which bytes hold something.
+//! Shadow memory: which agents accessed which bytes, and which bytes are initialised.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -1,4 +1,4 @@
-//! The GPU's side.
+//! GPU code: the kernels.
 
 use cuda_std::prelude::*;
 
