@@ -3,7 +3,7 @@
 #
 #   benches/kernels.sh PSIONIC MODEL FOLDER/kernels-SIZE.csv
 #
-# Caches are as the kernel before left them and clocks as they are. One token has some 145 launches; three are recorded,
+# Caches are as the kernel before left them and clocks as they are. One token has some 144 launches; three are recorded,
 # after the first few.
 set -euo pipefail
 [ $# = 3 ] || { sed -n 's/^# \{0,1\}//p' "$0" >&2; exit 2; }

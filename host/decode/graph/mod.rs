@@ -1,4 +1,4 @@
-//! The graph engine: a token takes some 145 launches, recorded once as a graph and replayed. It runs on every device.
+//! The graph engine: a token takes some 144 launches, recorded once as a graph and replayed. It runs on every device.
 
 mod network;
 pub mod pack;
