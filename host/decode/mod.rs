@@ -1,8 +1,8 @@
 //! Decoding: tokens in, tokens out, one sequence at a time.
 //!
-//! A [`Decoder`] holds a model's weights and one sequence on a device. A token's launches are recorded once and
-//! replayed. The position, the tokens and the choice of the next one stay on the device, so that the device never
-//! waits for the host between tokens.
+//! A [`Decoder`] holds a model's weights and one sequence on a device, and an engine that runs its tokens. The position,
+//! the tokens and the choice of the next one stay on the device, so that the device never waits for the host between
+//! tokens.
 
 mod engine;
 mod error;
