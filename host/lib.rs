@@ -9,6 +9,7 @@ pub mod kernel;
 pub mod lab;
 pub mod medpsy;
 pub mod model;
+pub mod part_file;
 pub mod project;
 pub mod quant;
 pub mod random;

@@ -9,6 +9,7 @@ use psionic::model::Model;
 
 use super::common::{DeviceArgs, open_model};
 use super::failure::Failure;
+use super::interrupt;
 use super::list::Numbers;
 use super::profile::{self, Picture};
 use super::sheet::{Column, Output, Sheet};
@@ -113,8 +114,9 @@ fn open(paths: &[PathBuf]) -> Result<Vec<(GgufFile, ModelSummary)>, Failure> {
 /// As `--profile` asks.
 fn profile(args: &Args) -> Result<(), Failure> {
     let profiles = args.model.len() * args.n_depth.0.len();
+    interrupt::discard_parts();
     let timeline = args.timeline.as_deref().map(|path| Picture::new(path, profiles)).transpose()?;
-    profile::run(&profile::Request {
+    profile::run(profile::Request {
         models: &open(&args.model)?,
         depths: &args.n_depth.0,
         warmup: args.warmup as usize,

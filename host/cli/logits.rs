@@ -1,6 +1,5 @@
 //! `psionic logits`: what a model computes for given tokens, in a file, to be compared.
 
-use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -9,12 +8,14 @@ use std::time::Instant;
 use clap::ArgGroup;
 use psionic::decode::Decoder;
 use psionic::model::Model;
+use psionic::part_file::{Existing, PartFile};
 use serde::Serialize;
 
 use super::common::{
     DeviceArgs, ModelArgs, Provenance, check_tokens, decoder_label, model_label, open_model,
 };
 use super::failure::Failure;
+use super::interrupt;
 use super::terminal::{Progress, one_line, print, print_json, say};
 use super::token_ids;
 
@@ -86,14 +87,15 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let file = open_model(&args.model.model)?;
     let model = Model::from_gguf(&file)?;
     let plan = Plan::new(&args, &model)?;
+    let output = &args.output;
+    let unwritable = |error| Failure::unwritable(output, &error);
+    interrupt::discard_parts();
+    // Found out before anything runs.
+    let mut rows = PartFile::create(output, Existing::Refuse).map_err(unwritable)?;
     let mut decoder = args.device.load(&model, plan.tokens.len())?;
     let start = Instant::now();
-    let output = &args.output;
-    let rows = File::create_new(output).map_err(|error| Failure::unwritable(output, &error))?;
-    write(&mut decoder, &plan, output, BufWriter::new(rows)).inspect_err(|_| {
-        // Whoever reads the file must not find a part of it. That there is an error is already known.
-        let _ = fs::remove_file(output);
-    })?;
+    write(&mut decoder, &plan, output, BufWriter::new(&mut rows))?;
+    rows.finish().map_err(unwritable)?;
     let (positions, vocab) = (plan.tokens.len() - plan.skipped, decoder.config().vocab);
     if args.json {
         return print_json(&Report {

@@ -7,6 +7,7 @@ mod completions;
 mod doctor;
 mod failure;
 mod generate;
+mod interrupt;
 mod kernel;
 mod kernel_bench;
 mod kernel_cases;

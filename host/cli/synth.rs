@@ -7,6 +7,7 @@ use psionic::model::{SIZES, SynthSpec, write_synthetic};
 use serde::Serialize;
 
 use super::failure::{Failure, Kind};
+use super::interrupt;
 use super::terminal::{Progress, bytes, one_line, print, print_json};
 
 /// Write a model of a real size with random weights
@@ -63,6 +64,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let message = format!("{} is already there; choose another path or add `--force`", path.display());
         return Err(Failure::new(Kind::Failed, message));
     }
+    interrupt::discard_parts();
     let start = Instant::now();
     let mut progress = Progress::new("writing");
     let summary = write_synthetic(&spec, path, &mut |done, total| progress.set(done, total))?;

@@ -40,9 +40,10 @@ fn main() -> ExitCode {
 /// What is printed.
 fn bench(flags: &BenchFlags) -> Result<String, MedPsyError> {
     let mut warn = |warning: &str| eprintln!("medpsy_bench: warning: {warning}");
+    let file = flags.report_file()?;
     let report = medpsy::run(&flags.request(), &mut warn, &mut |_, _| {})?;
-    if let Some(path) = &flags.json_out {
-        report.write(path)?;
+    if let Some(file) = file {
+        report.write(file)?;
     }
     if flags.json { report.to_json() } else { Ok(report.to_string()) }
 }

@@ -1,6 +1,7 @@
 //! The documented flags of `medpsy_bench`, for every program that takes them.
 
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use std::{fmt, fs};
 
 use clap::{Args, ValueEnum};
@@ -10,6 +11,7 @@ use super::error::MedPsyError;
 use super::receipt::{BenchReport, Means};
 use super::size::ModelSize;
 use crate::decode::{Activations, EngineChoice};
+use crate::part_file::{Existing, PartFile};
 
 /// The contract's flags, with the contract's defaults.
 #[derive(Debug, Clone, Args)]
@@ -90,6 +92,20 @@ impl From<Size> for ModelSize {
 }
 
 impl BenchFlags {
+    /// Begins the file of `--json-out`, if there is to be one, and makes its folders.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn report_file(&self) -> Result<Option<ReportFile>, MedPsyError> {
+        let Some(path) = &self.json_out else { return Ok(None) };
+        let failed = |source| MedPsyError::Unwritable { path: path.clone(), source };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let file = PartFile::create(path, Existing::Replace).map_err(failed)?;
+        Ok(Some(ReportFile { path: path.clone(), file }))
+    }
+
     /// What they ask for, and nothing beyond the contract.
     pub fn request(&self) -> BenchRequest {
         BenchRequest {
@@ -115,6 +131,13 @@ impl BenchFlags {
     }
 }
 
+/// Where a report goes: begun before anything is measured, so that no measurement is lost to a path that cannot be written.
+#[derive(Debug)]
+pub struct ReportFile {
+    path: PathBuf,
+    file: PartFile,
+}
+
 impl BenchReport {
     /// The report in JSON, indented, with a line end.
     ///
@@ -126,16 +149,14 @@ impl BenchReport {
         })
     }
 
-    /// Writes it to a file, whose folders are made.
+    /// Writes it to the file that was begun for it.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), MedPsyError> {
-        let failed = |source| MedPsyError::Unwritable { path: path.to_owned(), source };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
-        fs::write(path, self.to_json()?).map_err(failed)
+    pub fn write(&self, mut output: ReportFile) -> Result<(), MedPsyError> {
+        let text = self.to_json()?;
+        let written = output.file.write_all(text.as_bytes()).and_then(|()| output.file.finish());
+        written.map_err(|source| MedPsyError::Unwritable { path: output.path, source })
     }
 }
 

@@ -20,7 +20,7 @@ pub use artifact::{PINNED, Pinned, Provenance, expected_digest, sha256};
 pub use bench::{ArtifactKind, BenchBackend, BenchRequest, run};
 pub use chat::{Message, Role, medical_prompt, prompt};
 pub use error::MedPsyError;
-pub use flags::BenchFlags;
+pub use flags::{BenchFlags, ReportFile};
 pub use policy::{
     CLAIM_BOUNDARY, DISCLAIMER, MedicalPolicy, PERSONA, POLICY_ID, REFUSED_PHRASES, check_text, is_medpsy,
 };

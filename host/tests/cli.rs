@@ -13,6 +13,8 @@ mod logits;
 mod medpsy;
 mod model;
 mod new;
+#[cfg(unix)]
+mod outputs;
 mod perplexity;
 mod profile;
 mod ptx;

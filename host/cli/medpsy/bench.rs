@@ -4,6 +4,7 @@ use psionic::medpsy::{self, BenchFlags};
 
 use crate::cli::common::{Activations, Engine};
 use crate::cli::failure::Failure;
+use crate::cli::interrupt;
 use crate::cli::terminal::{Progress, note, one_line, print, print_text};
 
 /// Measure greedy decoding of a prompt of token ids
@@ -60,12 +61,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if args.any_shape {
         request.model_size = None;
     }
+    interrupt::discard_parts();
+    let file = args.flags.report_file()?;
     let mut progress = Progress::new("loading");
     let report =
         medpsy::run(&request, &mut |warning| note(warning), &mut |done, all| progress.set(done, all))?;
     drop(progress);
-    if let Some(path) = &args.flags.json_out {
-        report.write(path)?;
+    if let Some(file) = file {
+        report.write(file)?;
     }
     if args.flags.json {
         return print_text(&report.to_json()?);

@@ -3,8 +3,7 @@
 mod svg;
 mod trace;
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use psionic::bench::{
@@ -13,6 +12,7 @@ use psionic::bench::{
 use psionic::device::{Backend, COMMIT};
 use psionic::gguf::GgufFile;
 use psionic::model::Model;
+use psionic::part_file::{Existing, PartFile};
 
 use super::common::{DeviceArgs, Engine};
 use super::failure::{Failure, Kind};
@@ -34,6 +34,7 @@ pub struct Request<'a> {
 /// A file for the picture.
 pub struct Picture {
     path: PathBuf,
+    file: PartFile,
     form: Form,
 }
 
@@ -62,13 +63,12 @@ impl Picture {
             )));
         }
         // Found out before anything runs; a file that comes in the meantime is not overwritten either.
-        if path.exists() {
-            return Err(Failure::unwritable(path, &io::ErrorKind::AlreadyExists.into()));
-        }
-        Ok(Self { path: path.to_owned(), form })
+        let file =
+            PartFile::create(path, Existing::Refuse).map_err(|error| Failure::unwritable(path, &error))?;
+        Ok(Self { path: path.to_owned(), file, form })
     }
 
-    fn write(&self, record: &ProfileRecord, profile: &Profile) -> Result<(), Failure> {
+    fn write(mut self, record: &ProfileRecord, profile: &Profile) -> Result<(), Failure> {
         let text = match self.form {
             Form::Svg => svg::draw(record, &profile.timeline),
             Form::Trace => {
@@ -76,16 +76,12 @@ impl Picture {
                 serde_json::to_string(&trace).map_err(|error| Failure::new(Kind::Failed, error))?
             }
         };
-        let unwritable = |error: io::Error| Failure::unwritable(&self.path, &error);
-        let mut file = File::create_new(&self.path).map_err(unwritable)?;
-        file.write_all(text.as_bytes()).map_err(unwritable).inspect_err(|_| {
-            // Whoever reads the file must not find a part of it. That there is an error is already known.
-            let _ = fs::remove_file(&self.path);
-        })
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.finish());
+        written.map_err(|error| Failure::unwritable(&self.path, &error))
     }
 }
 
-pub fn run(request: &Request<'_>) -> Result<(), Failure> {
+pub fn run(mut request: Request<'_>) -> Result<(), Failure> {
     if request.device.engine == Engine::Graph {
         return Err(without_times());
     }
@@ -100,7 +96,7 @@ pub fn run(request: &Request<'_>) -> Result<(), Failure> {
                 .ok_or_else(without_times)?;
             let activations = request.device.activations();
             let record = ProfileRecord::new(depth, &profile, summary.clone(), &decoder, activations);
-            if let Some(picture) = &request.timeline {
+            if let Some(picture) = request.timeline.take() {
                 picture.write(&record, &profile)?;
             }
             steps.hidden(|| match request.output {

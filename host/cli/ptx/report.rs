@@ -1,16 +1,17 @@
 //! `psionic ptx report`: source, PTX and machine code side by side, for a browser.
 
-use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
 
 use cuda_ptx::html::Page;
 use cuda_ptx::{analyse, lint};
+use psionic::part_file::{Existing, PartFile};
 use serde::Serialize;
 
 use super::input::{Head, InputArgs, named, sources};
 use super::machine::MachineArgs;
 use crate::cli::failure::Failure;
+use crate::cli::interrupt;
 use crate::cli::terminal::{bytes, note, print, print_json};
 
 /// Write a page with the source beside PTX and machine code
@@ -65,11 +66,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let functions = named(analyse(&module), &args.entries)?;
     let unwritable = |error| Failure::unwritable(&args.output, &error);
     // Found out before anything runs.
-    let mut file = match args.force {
-        true => File::create(&args.output),
-        false => File::create_new(&args.output),
-    }
-    .map_err(unwritable)?;
+    interrupt::discard_parts();
+    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
+    let mut file = PartFile::create(&args.output, existing).map_err(unwritable)?;
     let mut machine = args.machine.machine(&text, &module)?;
     let sass = machine.sass()?;
     machine.notes.iter().for_each(note);
@@ -92,10 +91,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         notes: &machine.notes,
     };
     let html = page.html();
-    file.write_all(html.as_bytes()).map_err(unwritable).inspect_err(|_| {
-        // Whoever opens the file must not find a part of it. That there is an error is already known.
-        let _ = fs::remove_file(&args.output);
-    })?;
+    file.write_all(html.as_bytes()).and_then(|()| file.finish()).map_err(unwritable)?;
     if args.json {
         return print_json(&Record {
             head: Head::new("psionic.ptx.report.v1", &text, &module),

@@ -3,6 +3,7 @@
 use super::super::error::SynthError;
 use super::blocks::{Random, fill};
 use super::plan::{Plan, SynthSpec, Tensor};
+use crate::part_file::{Existing, PartFile};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Mutex;
@@ -23,7 +24,7 @@ pub struct SynthSummary {
 /// Writes a synthetic model; the same specification gives the same bytes on every machine. `progress` is told the bytes
 /// that are done and all there are.
 ///
-/// The file appears whole or not at all: it is written beside its place and moved there in the end.
+/// The file appears whole or not at all, and takes the place of another.
 pub fn write_synthetic(
     spec: &SynthSpec,
     path: &Path,
@@ -31,28 +32,15 @@ pub fn write_synthetic(
 ) -> Result<SynthSummary, SynthError> {
     let plan = spec.plan()?;
     let failed = |source| SynthError::Io { path: path.to_owned(), bytes: plan.len, source };
-    if path.is_dir() {
-        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(failed(io::Error::other("it is no regular file")));
     }
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut part = part_file(folder).map_err(failed)?;
-    part.as_file().set_len(plan.len).map_err(failed)?;
+    let mut part = PartFile::create(path, Existing::Replace).map_err(failed)?;
+    part.file().set_len(plan.len).map_err(failed)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    write_all(&plan, spec.seed, part.as_file_mut(), threads, progress).map_err(failed)?;
-    part.persist(path).map_err(|error| failed(error.error))?;
+    write_all(&plan, spec.seed, &mut part, threads, progress).map_err(failed)?;
+    part.finish().map_err(failed)?;
     Ok(SynthSummary { tensors: plan.tensors.len(), bytes: plan.len })
-}
-
-fn part_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".psionic-").suffix(".part");
-    #[cfg(unix)]
-    {
-        // A temporary file is its owner's alone; a model is an ordinary file, as the user's mask allows.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
 }
 
 /// One thread's next piece of work.
