@@ -78,8 +78,19 @@ pub struct Args {
     #[arg(short, long, value_enum, default_value_t, value_name = "FORM")]
     output: Output,
 
+    /// The same as `-o json`
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+
     #[command(flatten)]
     device: DeviceArgs,
+}
+
+impl Args {
+    /// The form of the results.
+    fn output(&self) -> Output {
+        if self.json { Output::Json } else { self.output }
+    }
 }
 
 /// What was asked for, with every model's file checked.
@@ -121,7 +132,7 @@ fn profile(args: &Args) -> Result<(), Failure> {
         depths: &args.n_depth.0,
         warmup: args.warmup as usize,
         repetitions: args.repetitions.unwrap_or(PROFILES) as usize,
-        output: args.output,
+        output: args.output(),
         timeline,
         device: args.device,
     })
@@ -133,7 +144,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     let repetitions = args.repetitions.unwrap_or(REPETITIONS) as usize;
     let plan = Plan::new(&args)?;
-    let mut sheet = Sheet::new(args.output, columns(&plan));
+    let mut sheet = Sheet::new(args.output(), columns(&plan));
     let mut steps = Progress::steps("measuring", (plan.models.len() * plan.workloads.len()) as u64);
     for (file, summary) in &plan.models {
         let model = Model::from_gguf(file)?;

@@ -1,5 +1,6 @@
 //! What several subcommands share: the model's file, the device, and how activations are stored.
 
+use std::num::{IntErrorKind, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
@@ -203,6 +204,19 @@ pub fn device_label(info: &DeviceInfo) -> String {
 /// What a model runs on, in a line: the device and the engine.
 pub fn decoder_label(decoder: &Decoder) -> String {
     format!("{}, {} engine", device_label(decoder.device()), decoder.engine())
+}
+
+/// A number of things of which there must be one at least, as typed.
+pub fn count(text: &str) -> Result<NonZeroUsize, String> {
+    text.trim().parse().map_err(|error: std::num::ParseIntError| match error.kind() {
+        IntErrorKind::PosOverflow => format!("expected a number up to {}", usize::MAX),
+        _ => "expected a whole number above 0".to_owned(),
+    })
+}
+
+/// A token id, as typed.
+pub fn token_id(text: &str) -> Result<u32, String> {
+    text.trim().parse().map_err(|_| format!("expected token ids like 785,1156, found {text:?}"))
 }
 
 /// Refuses token ids that the model does not have, before it is loaded.

@@ -57,7 +57,6 @@ struct Check {
     state: State,
     detail: String,
     /// What to do, where something is to be done.
-    #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
 }
 

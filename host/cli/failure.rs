@@ -181,7 +181,15 @@ impl From<MedPsyError> for Failure {
             MedPsyError::Artifact(error) => return error.into(),
             MedPsyError::Model(error) => return error.into(),
             MedPsyError::Tokenizer(error) => return error.into(),
-            MedPsyError::Generation(error) => return error.into(),
+            MedPsyError::Generation(error) => {
+                let failure = Self::from(error);
+                return match failure.kind {
+                    Kind::Device => failure.hint(
+                        "`--backend cpu` runs the same kernels on the CPU; `psionic doctor` checks the rest",
+                    ),
+                    _ => failure,
+                };
+            }
             MedPsyError::DigestMismatch { .. }
             | MedPsyError::TierMismatch { .. }
             | MedPsyError::UnknownTier { .. } => Kind::Model,

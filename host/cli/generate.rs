@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::ArgGroup;
-use psionic::decode::{DecodeError, Decoder};
+use psionic::decode::Decoder;
 use psionic::medpsy::{self, Admission, DISCLAIMER, MedicalPolicy, Message};
 use psionic::model::{Model, TextStream, Tokenizer};
 use serde::Serialize;
 
-use super::common::{DeviceArgs, ModelArgs, Opened, Provenance, check_tokens, decoder_label, model_label};
+use super::common::{
+    DeviceArgs, ModelArgs, Opened, Provenance, check_tokens, count, decoder_label, model_label, token_id,
+};
 use super::failure::Failure;
 use super::style::DIM;
 use super::terminal::{note, one_line, print_json, print_text, rate, say};
@@ -44,21 +46,22 @@ pub struct Args {
     prompt: Option<String>,
 
     /// A conversation in JSON, through the model's chat template:
-    /// [{\"role\": \"user\", \"content\": \"..\"}]
+    /// [{"role": "user", "content": ".."}]
     #[arg(long, value_name = "FILE", group = "the prompt")]
     messages: Option<PathBuf>,
 
     /// The prompt as token ids, separated by commas
     #[arg(long, value_name = "IDS", value_delimiter = ',', group = "the prompt")]
+    #[arg(value_parser = token_id, allow_negative_numbers = true)]
     prompt_tokens: Vec<u32>,
 
     /// Tokens to generate, at most
-    #[arg(short = 'n', long, value_name = "N", default_value = "128")]
+    #[arg(short = 'n', long, value_name = "N", default_value = "128", value_parser = count, allow_negative_numbers = true)]
     tokens: NonZeroUsize,
 
     /// Positions to make room for [default: the prompt and -n, as far as the
     /// model's context goes]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     context: Option<NonZeroUsize>,
 
     /// Go on after the tokens that end a text
@@ -113,8 +116,17 @@ impl Plan {
         let wanted = prompt.len().saturating_add(args.tokens.get());
         let context = args.context.map_or(wanted.min(model.config.context_length), NonZeroUsize::get);
         if prompt.len() >= context {
-            let (asked, used) = (prompt.len() + 1, 0);
-            return Err(DecodeError::ContextFull { asked, used, context }.into());
+            let most = model.config.context_length;
+            let longer = if context < most {
+                format!(" or ask for a `--context` of up to {most}")
+            } else {
+                String::new()
+            };
+            return Err(Failure::usage(format_args!(
+                "expected a prompt of at most {} tokens in a context of {context}, found {}; shorten it{longer}",
+                context - 1,
+                prompt.len()
+            )));
         }
         let room = context - prompt.len();
         let (count, limit) =
@@ -255,7 +267,10 @@ impl Text<'_> {
 
 fn summarize(model: &str, decoder: &Decoder, plan: &Plan, outcome: &Outcome) {
     let line = |what: &str, value: &str| say(format_args!("{DIM}{what:<10}{DIM:#} {}", one_line(value)));
-    let speed = |tokens: usize, time| format!("{tokens} tokens, {}", rate(tokens, time));
+    let speed = |tokens: usize, time| {
+        let s = if tokens == 1 { "" } else { "s" };
+        format!("{tokens} token{s}, {}", rate(tokens, time))
+    };
     let stop = match outcome.stop {
         Stop::Length => "",
         Stop::Eos => ", the model ended the text",

@@ -12,7 +12,7 @@ use psionic::part_file::{Existing, PartFile};
 use serde::Serialize;
 
 use super::common::{
-    DeviceArgs, ModelArgs, Provenance, check_tokens, decoder_label, model_label, open_model,
+    DeviceArgs, ModelArgs, Provenance, check_tokens, count, decoder_label, model_label, open_model, token_id,
 };
 use super::failure::Failure;
 use super::interrupt;
@@ -39,6 +39,7 @@ pub struct Args {
 
     /// Token ids, separated by commas
     #[arg(long, value_name = "IDS", value_delimiter = ',', group = "the tokens")]
+    #[arg(value_parser = token_id, allow_negative_numbers = true)]
     prompt_tokens: Vec<u32>,
 
     /// Token ids in JSON: an array, or {"token_ids": [..]}, or that as "nll"
@@ -50,7 +51,7 @@ pub struct Args {
     output: PathBuf,
 
     /// Write those after the last N tokens only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     last: Option<NonZeroUsize>,
 
     #[command(flatten)]

@@ -131,6 +131,7 @@ mod tests {
             let help = command.render_long_help().to_string();
             let name = command.get_name();
             assert!(name == "help" || name == "psionic" || help.contains("Examples:"), "{name}: {help}");
+            assert!(!help.contains("\\\""), "{name}: a quote is escaped: {help}");
             for line in help.lines() {
                 assert!(line.chars().count() <= 80, "{name}: {line}");
             }

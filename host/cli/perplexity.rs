@@ -11,7 +11,7 @@ use psionic::model::{Model, Tokenizer};
 use serde::Serialize;
 
 use super::common::{
-    DeviceArgs, ModelArgs, Provenance, check_tokens, decoder_label, model_label, open_model,
+    DeviceArgs, ModelArgs, Provenance, check_tokens, count, decoder_label, model_label, open_model,
 };
 use super::failure::{Failure, Kind};
 use super::terminal::{Progress, one_line, print, print_json, rate, say};
@@ -43,11 +43,11 @@ pub struct Args {
     token_ids: Option<PathBuf>,
 
     /// Use the first N tokens only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     tokens: Option<NonZeroUsize>,
 
     /// Begin anew after every N tokens [default: the model's context]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     chunk: Option<NonZeroUsize>,
 
     #[command(flatten)]
@@ -77,6 +77,12 @@ impl Plan {
         };
         tokens.truncate(args.tokens.map_or(usize::MAX, NonZeroUsize::get));
         check_tokens(&tokens, model.config.vocab)?;
+        if tokens.len() < 2 {
+            return Err(Failure::usage(format_args!(
+                "expected a text of at least two tokens, found {}; the first one is never predicted",
+                tokens.len()
+            )));
+        }
         let chunk = args.chunk.map_or(model.config.context_length, NonZeroUsize::get).min(tokens.len());
         if chunk < 2 {
             return Err(Failure::usage(format_args!(

@@ -1,10 +1,15 @@
 //! Files with token ids.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::failure::Failure;
+
+/// The longest text that is read: a device that never ends must not fill the memory.
+const MOST: u64 = 256 << 20;
 
 /// The forms that token ids come in.
 #[derive(Deserialize)]
@@ -27,12 +32,21 @@ pub fn read(path: &Path) -> Result<Vec<u32>, Failure> {
 
 /// A file's text.
 pub fn text(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| {
+    read_at_most(path, MOST).map_err(|error| {
         Failure::usage(format_args!(
             "{} could not be read as text in UTF-8 ({error}); check the path and the file",
             path.display()
         ))
     })
+}
+
+fn read_at_most(path: &Path, most: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("it has more than {most} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
 }
 
 fn parse(path: &Path, text: &str) -> Result<Vec<u32>, Failure> {
@@ -65,6 +79,17 @@ mod tests {
         }
         for text in ["", "[1, -2]", "[1.5]", "{}", r#"{"token_ids": "1"}"#, "[4294967296]"] {
             assert!(parse(path, text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_without_end_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text");
+        std::fs::write(&path, "1234é").unwrap();
+        assert_eq!(read_at_most(&path, 6).unwrap(), "1234é");
+        for most in [5, 4, 0] {
+            assert!(read_at_most(&path, most).unwrap_err().to_string().contains("more than"), "{most}");
         }
     }
 }

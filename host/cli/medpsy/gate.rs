@@ -49,6 +49,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             "open: the policy, {} retained matrices and the dependencies hold\n",
             matrices.len()
         )),
+        1 => Err(Failure::new(Kind::Failed, "the release gate is closed by 1 finding")),
         count => {
             Err(Failure::new(Kind::Failed, format_args!("the release gate is closed by {count} findings")))
         }

@@ -4,27 +4,28 @@ use super::records::{ENVIRONMENT, RUN, cells, csv, number, numbers};
 use super::{arg, keys, psionic, stdout, text, trained};
 use serde_json::Value;
 
-fn run(output: &str) -> String {
+fn run(form: &[&str]) -> String {
     let path = trained();
-    stdout(&mut psionic([
-        "bench",
-        "-m",
-        arg(&path),
-        "--backend",
-        "sim",
-        "-p",
-        "0,2",
-        "-n",
-        "1",
-        "-d",
-        "0-3+3",
-        "-r",
-        "2",
-        "--warmup",
-        "0",
-        "-o",
-        output,
-    ]))
+    stdout(
+        psionic([
+            "bench",
+            "-m",
+            arg(&path),
+            "--backend",
+            "sim",
+            "-p",
+            "0,2",
+            "-n",
+            "1",
+            "-d",
+            "0-3+3",
+            "-r",
+            "2",
+            "--warmup",
+            "0",
+        ])
+        .args(form),
+    )
 }
 
 const TESTS: [&str; 4] = ["pp2", "tg1", "pp2 @ d3", "tg1 @ d3"];
@@ -64,15 +65,17 @@ fn check(record: &Value, test: &str) {
 
 #[test]
 fn json_has_every_record() {
-    let records: Value = serde_json::from_str(&run("json")).unwrap();
-    let records = records.as_array().unwrap();
-    assert_eq!(records.len(), TESTS.len());
-    records.iter().zip(TESTS).for_each(|(record, test)| check(record, test));
+    for form in [&["-o", "json"][..], &["--json"]] {
+        let records: Value = serde_json::from_str(&run(form)).unwrap();
+        let records = records.as_array().unwrap();
+        assert_eq!(records.len(), TESTS.len());
+        records.iter().zip(TESTS).for_each(|(record, test)| check(record, test));
+    }
 }
 
 #[test]
 fn jsonl_has_a_record_in_each_line() {
-    let text = run("jsonl");
+    let text = run(&["-o", "jsonl"]);
     assert_eq!(text.lines().count(), TESTS.len());
     for (line, test) in text.lines().zip(TESTS) {
         check(&serde_json::from_str(line).unwrap(), test);
@@ -81,7 +84,7 @@ fn jsonl_has_a_record_in_each_line() {
 
 #[test]
 fn csv_has_a_header_and_a_line_for_each_record() {
-    let text = run("csv");
+    let text = run(&["-o", "csv"]);
     let rows = csv(&text);
     assert_eq!(rows.len(), 1 + TESTS.len());
     assert!(rows.iter().all(|row| row.len() == rows[0].len()));
@@ -93,7 +96,7 @@ fn csv_has_a_header_and_a_line_for_each_record() {
 
 #[test]
 fn markdown_is_a_table_of_even_lines_with_the_commit_below() {
-    let text = run("md");
+    let text = run(&["-o", "md"]);
     let (table, rest) = text.split_once("\n\n").unwrap();
     assert!(rest.starts_with("build: "), "{rest}");
     let rows = cells(table);

@@ -87,3 +87,12 @@ fn a_gpu_that_cannot_be_used_is_refused_and_not_replaced_by_the_simulator() {
     }
     assert_ne!(diagnosis("GPU", "12040", "1")["state"], "ok");
 }
+
+#[test]
+fn a_hint_names_what_the_command_takes() {
+    let path = trained();
+    let bench = ["medpsy", "bench", "--any-shape", "--prompt-token-ids", "1", "--backend", "cuda"];
+    let output = psionic(bench).args(["--model-path", arg(&path)]).output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert!(text(&output.stderr).contains("hint: `--backend cpu`"));
+}

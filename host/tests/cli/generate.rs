@@ -8,6 +8,14 @@ pub const PROVENANCE: [&str; 8] =
     ["version", "commit", "model", "model_name", "device", "activations", "engine", "context"];
 
 #[test]
+fn token_ids_may_have_spaces_between_them() {
+    let path = trained();
+    let generate = ["generate", "--json", "--backend", "sim", "-n", "1", "-m", arg(&path), "--prompt-tokens"];
+    let report = json(psionic(generate).arg("557, 385"));
+    assert_eq!(report["prompt_tokens"], serde_json::json!([557, 385]));
+}
+
+#[test]
 fn tokens_are_the_golden_ones_up_to_the_first_narrow_margin() {
     let path = trained();
     for activations in ["int8", "float"] {

@@ -390,5 +390,5 @@ fn the_gate_says_what_closes_it() {
     assert_eq!(output.status.code(), Some(1));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["open"], &report["findings"][0]["rule"]), (&value!(false), &value!("dependency")));
-    assert!(text(&output.stderr).contains("the release gate is closed by 1 findings"));
+    assert!(text(&output.stderr).contains("the release gate is closed by 1 finding"));
 }

@@ -69,6 +69,29 @@ fn an_unsupported_quantisation() {
 }
 
 #[test]
+fn weights_that_are_no_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    let mut bytes = std::fs::read(trained()).unwrap();
+    // The header is shorter; two of these bytes are no number in half precision.
+    bytes[200_000..].fill(0x7e);
+    std::fs::write(&path, bytes).unwrap();
+    let text = folder.path().join("text");
+    std::fs::write(&text, "pub fn len").unwrap();
+    for arguments in [&["generate", "-p", "pub fn"][..], &["perplexity", "-f", arg(&text)]] {
+        let mut command = psionic(arguments.iter().copied());
+        refused(command.args(["--backend", "sim", "-m", arg(&path)]), 3, "expected finite weights");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_text_that_never_ends() {
+    let path = trained();
+    refused(&mut psionic(["perplexity", "-m", arg(&path), "-f", "/dev/zero"]), 2, "it has more than");
+}
+
+#[test]
 fn a_tensor_out_of_range() {
     let offset = u64::MAX - 31;
     refused_file(&patched(b"blk.0.attn_q.weight", 4 + 16 + 4, &offset.to_le_bytes()), "attn_q");
@@ -83,8 +106,12 @@ fn a_prompt_longer_than_the_context() {
         command
     };
     let long = "x ".repeat(5000);
-    refused(&mut generate(&["-p", &long]), 2, "in a context of 2048");
-    refused(&mut generate(&["-p", "pub fn len", "--context", "2"]), 2, "in a context of 2");
+    refused(&mut generate(&["-p", &long]), 2, "found 5001; shorten it");
+    refused(
+        &mut generate(&["-p", "pub fn len", "--context", "2"]),
+        2,
+        "or ask for a `--context` of up to 2048",
+    );
     refused(&mut generate(&["-p", "pub fn len", "--context", "2049"]), 2, "the model was trained for 2048");
 }
 
@@ -121,10 +148,19 @@ fn no_tokens_to_begin_with_or_to_generate() {
     let generate = ["generate", "-m", arg(&path)];
     let with = |more: &[&'static str]| psionic(generate.into_iter().chain(more.iter().copied()));
     refused(&mut with(&["-p", ""]), 2, "found an empty one");
-    refused(&mut with(&["--prompt-tokens", ""]), 2, "--prompt-tokens");
-    refused(&mut with(&["-p", "fn", "-n", "0"]), 2, "invalid value '0'");
-    refused(&mut with(&["-p", "fn", "-n", "-1"]), 2, "'-1'");
-    refused(&mut with(&["-p", "fn", "-n", "99999999999999999999"]), 2, "invalid value");
+    refused(&mut with(&["--prompt-tokens", ""]), 2, "expected token ids like 785,1156, found \"\"");
+    refused(&mut with(&["--prompt-tokens", "-1"]), 2, "expected token ids");
+    refused(
+        &mut with(&["-p", "fn", "-n", "0"]),
+        2,
+        "'0' for '--tokens <N>': expected a whole number above 0",
+    );
+    refused(
+        &mut with(&["-p", "fn", "-n", "-1"]),
+        2,
+        "'-1' for '--tokens <N>': expected a whole number above 0",
+    );
+    refused(&mut with(&["-p", "fn", "-n", "99999999999999999999"]), 2, "expected a number up to");
     refused(
         &mut psionic(["bench", "-m", arg(&path), "-p", "0", "-n", "0"]),
         2,
@@ -166,8 +202,8 @@ fn texts_and_token_files_that_cannot_be_used() {
         psionic(["perplexity", "-m", arg(&path), flag, arg(&file)])
     };
     refused(&mut perplexity("-f", b"\xff\xfe"), 2, "UTF-8");
-    refused(&mut perplexity("-f", b""), 2, "expected at least two tokens");
-    refused(&mut perplexity("--token-ids", b"[1]"), 2, "expected at least two tokens");
+    refused(&mut perplexity("-f", b""), 2, "expected a text of at least two tokens, found 0");
+    refused(&mut perplexity("--token-ids", b"[1]"), 2, "expected a text of at least two tokens, found 1");
     refused(&mut perplexity("--token-ids", b"[1, 2"), 2, "found no JSON");
     refused(&mut perplexity("--token-ids", b"{\"ids\": [1, 2]}"), 2, "found something else");
     let absent = ["perplexity", "-m", arg(&path), "-f", "/nonexistent/text"];
