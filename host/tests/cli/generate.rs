@@ -4,8 +4,17 @@ use super::{arg, golden_value, json, keys, psionic, text, trained};
 use std::process::Stdio;
 
 /// What every report names of where it comes from.
-pub const PROVENANCE: [&str; 8] =
-    ["version", "commit", "model", "model_name", "device", "activations", "engine", "context"];
+pub const PROVENANCE: [&str; 9] = [
+    "version",
+    "commit",
+    "model",
+    "model_name",
+    "device",
+    "activations",
+    "engine",
+    "why_not_persistent",
+    "context",
+];
 
 #[test]
 fn token_ids_may_have_spaces_between_them() {
