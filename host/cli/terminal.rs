@@ -45,6 +45,13 @@ pub fn say(line: impl Display) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
+/// Says on standard error what is being done, when that is a terminal.
+pub fn doing(what: impl Display) {
+    if io::stderr().is_terminal() {
+        say(what);
+    }
+}
+
 /// Says on standard error what is no error.
 pub fn note(text: impl Display) {
     say(format_args!("psionic: {NOTE}note:{NOTE:#} {}", one_line(&text.to_string())));

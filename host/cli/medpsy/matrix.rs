@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use psionic::medpsy::ModelSize;
-use psionic::medpsy::matrix::{self, Matrix, MatrixError, MatrixRequest, Row, Status};
+use psionic::medpsy::matrix::{self, Matrix, MatrixFile, MatrixRequest, Row, Status};
 use psionic_peer::{Gpu, Programs};
 
 use crate::cli::failure::{Failure, Kind};
+use crate::cli::interrupt;
 use crate::cli::sheet::{Column, Output, Sheet};
-use crate::cli::terminal::{note, one_line, say};
+use crate::cli::terminal::{doing, note, one_line};
 
 /// Compare Psionic with other runtimes and retain the result
 ///
@@ -178,12 +179,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let request = args.request()?;
     let today = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
     let path = Matrix::path(&args.output, &today, &args.host);
-    if path.exists() {
-        return Err(MatrixError::Exists { path }.into());
-    }
-    let matrix = matrix::measure(&request, &mut |what| say(one_line(what)))?;
+    interrupt::discard_parts();
+    let file = MatrixFile::create(&path)?;
+    let matrix = matrix::measure(&request, &mut |what| doing(one_line(what)))?;
     // Whatever it says, it was measured.
-    matrix.retain(&path)?;
+    matrix.retain(file)?;
     let mut sheet = Sheet::new(args.form, columns());
     for row in &matrix.rows {
         let cells = cells(row);

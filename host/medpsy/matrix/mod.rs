@@ -8,8 +8,11 @@ mod measure;
 mod record;
 mod requirements;
 
-use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use crate::part_file::{Existing, PartFile};
 
 pub use agreement::judge;
 pub use decision::{Compared, Decision, Parity, decide};
@@ -30,19 +33,46 @@ impl Matrix {
         folder.join(format!("medpsy_comparator_matrix_{day}_{host}.json"))
     }
 
-    /// Writes it, where there is none yet; folders are made.
+    /// Writes it to the file that was begun for it.
+    ///
+    /// # Errors
+    /// When it cannot be written, or another matrix has come to be there.
+    pub fn retain(&self, file: MatrixFile) -> Result<(), MatrixError> {
+        let MatrixFile { path, mut file } = file;
+        let written = serde_json::to_string_pretty(self)
+            .map_err(io::Error::from)
+            .and_then(|text| writeln!(file, "{text}"))
+            .and_then(|()| file.finish());
+        written.map_err(|source| unwritable(path, source))
+    }
+}
+
+/// Where a matrix goes: begun before anything is measured, so that no hours of measuring are lost to a folder that cannot
+/// be written.
+#[derive(Debug)]
+pub struct MatrixFile {
+    path: PathBuf,
+    file: PartFile,
+}
+
+impl MatrixFile {
+    /// Begins it, where there is none yet; folders are made.
     ///
     /// # Errors
     /// When there is one, or it cannot be written.
-    pub fn retain(&self, path: &Path) -> Result<(), MatrixError> {
-        let failed = |source| MatrixError::Io { path: path.to_owned(), source };
-        if path.exists() {
-            return Err(MatrixError::Exists { path: path.to_owned() });
-        }
+    pub fn create(path: &Path) -> Result<Self, MatrixError> {
+        let failed = |source| unwritable(path.to_owned(), source);
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(failed)?;
         }
-        let text = serde_json::to_string_pretty(self).map_err(|error| failed(error.into()))?;
-        fs::write(path, text + "\n").map_err(failed)
+        let file = PartFile::create(path, Existing::Refuse).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+}
+
+fn unwritable(path: PathBuf, source: io::Error) -> MatrixError {
+    match source.kind() {
+        io::ErrorKind::AlreadyExists => MatrixError::Exists { path },
+        _ => MatrixError::Io { path, source },
     }
 }

@@ -344,7 +344,13 @@ fn other_tokens_are_a_mismatch_with_both_margins_and_a_failure_is_a_row() {
     let ids = json(&mut bench(&["--json", "--max-new-tokens", "3"]))["runs"][0]["generated_tokens"].clone();
     llama(folder.path(), &value!([ids[0], 7, 7]));
     script(&folder.path().join("llama-bench"), "#!/bin/sh\necho 'no such model' >&2\nexit 1\n");
-    stdout(&mut matrix(folder.path(), &["--cpu", "--turns", "1"]));
+    let output = matrix(folder.path(), &["--cpu", "--turns", "1"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.lines().all(|line| line.starts_with("psionic: note: ")),
+        "no progress without a terminal: {stderr}"
+    );
     let retained = retained(folder.path());
     let of = |method: &str| {
         retained["rows"].as_array().unwrap().iter().find(|row| row["method"] == method).unwrap()

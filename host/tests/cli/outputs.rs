@@ -97,6 +97,9 @@ fn an_output_that_cannot_be_written_is_found_before_anything_is_measured() {
     );
     let profile = ["bench", "--profile", "--engine", "persistent", "-r", "1000", "-m", arg(&path)];
     refused(psionic(profile).args(["--timeline", &absent("t.svg")]), 1, "check the folder");
+    let matrix =
+        ["medpsy", "matrix", "--model-size", "any", "--host", "trial", "--cpu", "-m", arg(&path), "-o"];
+    refused(psionic(matrix).arg(file.join("matrices")), 1, "check the path and the folder");
     let logits = ["logits", "--backend", "sim", "-m", arg(&path), "--token-ids"];
     refused(psionic(logits).arg(golden()).args(["-o", &absent("l")]), 1, "check the folder");
     assert!(start.elapsed() < Duration::from_secs(30));
