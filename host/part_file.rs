@@ -116,7 +116,7 @@ impl Seek for PartFile {
 /// A new part, on the list.
 fn part_beside(place: &Path) -> io::Result<NamedTempFile> {
     let folder = place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Asked first, because the error of a part would name the part, which says nothing to anybody.
+    // Asked first: that there is no such folder is the commonest mistake.
     fs::metadata(folder)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".psionic-").suffix(".part");
@@ -129,9 +129,18 @@ fn part_beside(place: &Path) -> io::Result<NamedTempFile> {
     let mut parts = parts();
     // Parts that were dropped are gone from the disk, and need no name here either.
     parts.retain(|part| part.exists());
-    let part = builder.tempfile_in(folder)?;
+    let part = builder.tempfile_in(folder).map_err(without_name)?;
     parts.push(part.path().to_owned());
     Ok(part)
+}
+
+/// Where the kind says it all, the error without the part's name, which says nothing to anybody.
+fn without_name(error: io::Error) -> io::Error {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match error.kind() {
+        kind @ (PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull) => kind.into(),
+        _ => error,
+    }
 }
 
 #[cfg(test)]
@@ -194,6 +203,8 @@ mod tests {
         let absent = refused(&folder.path().join("none/result"));
         assert_eq!(absent.kind(), io::ErrorKind::NotFound);
         assert!(!absent.to_string().contains("psionic"), "{absent}");
+        let denied = io::Error::new(io::ErrorKind::PermissionDenied, "at path .psionic-x.part");
+        assert_eq!(without_name(denied).to_string(), "permission denied");
     }
 
     #[cfg(unix)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use cuda_ptx::budget::{Budget, Excess, SCHEMA};
@@ -10,6 +10,7 @@ use cuda_ptx::diff::Entries;
 use cuda_ptx::tool::Tool;
 use cuda_ptx::{analyse, figures};
 use psionic::device::COMMIT;
+use psionic::part_file::{Existing, PartFile};
 use serde::Serialize;
 
 use super::input::InputArgs;
@@ -148,7 +149,11 @@ fn write(args: &Args, targets: &BTreeMap<String, Entries>, notes: &[String]) -> 
     let budget = Budget::of(targets, args.slack, older.as_ref());
     let text =
         serde_json::to_string_pretty(&budget).map_err(|error| Failure::new(Kind::Failed, error))? + "\n";
-    fs::write(&args.budget, text).map_err(|error| Failure::unwritable(&args.budget, &error))?;
+    let written = PartFile::create(&args.budget, Existing::Replace).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.finish()
+    });
+    written.map_err(|error| Failure::unwritable(&args.budget, &error))?;
     if args.json {
         return print_json(&budget);
     }
