@@ -67,6 +67,7 @@ fn waiting_for_what_never_comes() {
     let deadlocks = [
         fault(&m, one(32), kernels::endless_poll::Args { word: word.ptr_mut() }, 0, 1),
         fault(&m, one(1), kernels::endless_reread::Args { word: word.ptr_mut() }, 0, 0),
+        fault(&m, one(1), kernels::endless_cached::Args { word: word.ptr_mut() }, 0, 0),
         fault(&m, one(2), kernels::livelock::Args { word: word.ptr_mut() }, 0, 0),
         fault(&m, one(64), kernels::lonely_barrier::Args {}, 0, 32),
         fault(&m, LaunchConfig::new(3, 32), kernels::grid_barrier::Args { counter: word.ptr_mut() }, 0, 0),
@@ -109,6 +110,52 @@ fn accesses_outside_every_buffer() {
     // A buffer that is gone is no buffer.
     let gone = m.zeros::<f32>(1).ptr();
     assert_eq!(outside(fault(&m, one(1), kernels::null_read::Args { from: gone }, 0, 0)), (Access::Read, 4));
+}
+
+#[test]
+fn what_is_outside_is_counted_from_what_was_meant() {
+    let m = machine();
+    let buffer = m.zeros::<u32>(64);
+    let args = kernels::read_beyond::Args { from: buffer.ptr(), count: 64, out: buffer.ptr_mut() };
+    let said = fault(&m, LaunchConfig::new(2, 32), args, 1, 31).to_string();
+    assert!(said.ends_with("(the nearest: byte 256 of `from`, a buffer of 256)"), "{said}");
+    for (config, offset, bytes, thread) in [(one(32).shared_bytes(160), 160, 160, 8), (one(32), 128, 0, 0)] {
+        let said = fault(&m, config, kernels::shared_short::Args {}, 0, thread).to_string();
+        let nearest = format!(
+            "byte {offset} of dynamic shared memory, of which the launch's `shared_bytes` gave {bytes})"
+        );
+        assert!(said.ends_with(&nearest), "{said}");
+    }
+}
+
+#[test]
+fn stores_through_raw_pointers_behind_a_buffer() {
+    let m = machine();
+    let buffers = [60, 64].map(|count| m.zeros::<u32>(count));
+    let launch = |of: usize| {
+        m.try_launch(LaunchConfig::new(2, 32), kernels::raw_beyond::Args { out: buffers[of].ptr_mut() })
+    };
+    let fault = launch(0).unwrap_err();
+    assert!(matches!(fault.kind, FaultKind::Overrun(_)), "{fault}");
+    let said = fault.to_string();
+    assert!(
+        said.starts_with("kernel raw_beyond: byte 240 of `out`, a buffer of 240, was written through"),
+        "{said}"
+    );
+    // The next launch does not answer for it.
+    launch(1).unwrap();
+    for (grid, bytes, said) in [
+        (
+            1,
+            4 * 40,
+            "block (0, 0, 0): byte 160 of dynamic shared memory, of which the launch's `shared_bytes` gave 160, was",
+        ),
+        (2, 4 * 64, "block (1, 0, 0): byte 128 of a shared array of 128, was"),
+    ] {
+        let config = LaunchConfig::new(grid, 64).shared_bytes(bytes);
+        let fault = m.try_launch(config, kernels::raw_shared_beyond::Args {}).unwrap_err().to_string();
+        assert!(fault.contains(said), "{fault}");
+    }
 }
 
 #[test]
@@ -202,6 +249,7 @@ fn launches_that_no_gpu_can_do() {
         let kind = refused(config).kind;
         assert!(matches!(kind, FaultKind::LaunchTooLarge { .. }), "{kind}");
     }
+    assert!(refused(one(1025)).to_string().starts_with("kernel nothing: the launch asks for"));
     for config in [LaunchConfig::new(0, 1), LaunchConfig::new((1, 1, 0), 1), LaunchConfig::new(1, 0)] {
         assert!(matches!(refused(config).kind, FaultKind::EmptyLaunch { .. }));
     }

@@ -64,9 +64,7 @@ impl Sim {
         args: K,
     ) -> Result<(), DeviceError> {
         let launch = move |simulator: &Simulator| {
-            // Only checks name buffers, and launches are many.
-            let checks = simulator.config().checks;
-            let parameters = if checks { ParamBuffer::addresses(&args) } else { Vec::new() };
+            let parameters = ParamBuffer::addresses(&args);
             let shape = cuda_sim::Launch {
                 kernel: K::NAME,
                 grid: config.grid.as_array(),

@@ -7,10 +7,10 @@ use std::ptr::NonNull;
 
 use crate::barrier::{Arrivals, Barriers, MBarriers};
 use crate::check::{BlockCheck, Checker, Place};
-use crate::fault::{Fault, FaultKind, SourceLine, source_line};
+use crate::fault::{Fault, FaultKind, Piece, PieceOf, SourceLine, source_line};
 use crate::fiber::{Fiber, FiberPool, State};
 use crate::grid::{Grid, Order};
-use crate::memory::POISON;
+use crate::memory::{GUARD, POISON, written_guard};
 use crate::warp::{self, Lanes, WARP};
 
 const SHARED_ALIGN: usize = 1024;
@@ -24,7 +24,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub fn new(bytes: usize) -> Self {
-        let layout = Layout::from_size_align(bytes.max(1), SHARED_ALIGN).expect("shared memory is small");
+        let layout = Layout::from_size_align(bytes + GUARD, SHARED_ALIGN).expect("shared memory is small");
         // SAFETY: the layout's size is not zero.
         let pointer = unsafe { alloc::alloc(layout) };
         let Some(pointer) = NonNull::new(pointer) else { alloc::handle_alloc_error(layout) };
@@ -50,6 +50,13 @@ impl Shared {
     fn covers(&self, address: usize, bytes: usize) -> bool {
         let start = self.pointer.as_ptr() as usize;
         address >= start && bytes <= self.bytes && address - start <= self.bytes - bytes
+    }
+
+    /// The first byte behind it that something has written.
+    fn overrun(&self) -> Option<usize> {
+        // SAFETY: the guard is behind the bytes.
+        let first = unsafe { written_guard(self.pointer.as_ptr().add(self.bytes)) }?;
+        Some(self.bytes + first)
     }
 
     /// Where a byte of it is.
@@ -84,6 +91,38 @@ impl View {
     pub fn covers(&self, address: usize, bytes: usize) -> bool {
         self.dynamic.covers(address, bytes)
             || self.arrays.borrow().iter().any(|(_, a)| a.covers(address, bytes))
+    }
+
+    /// Calls with every piece of shared memory until one gives something.
+    fn find<T>(&self, mut of: impl FnMut(PieceOf, &Shared) -> Option<T>) -> Option<T> {
+        let dynamic = of(PieceOf::Dynamic, &self.dynamic);
+        dynamic.or_else(|| self.arrays.borrow().iter().find_map(|(_, array)| of(PieceOf::Static, array)))
+    }
+
+    /// A piece of shared memory behind whose end something was written.
+    fn overrun(&self) -> Option<Piece> {
+        self.find(|of, memory| Some(Piece { of, offset: memory.overrun()?, bytes: memory.len() }))
+    }
+
+    /// What an address that is in no memory of the block may have been meant for: the piece of shared memory or the
+    /// `buffer` (its start and size) that begins last before it.
+    pub fn nearest(&self, address: usize, buffer: Option<(usize, usize)>) -> Option<Piece> {
+        let mut nearest = None;
+        let mut take = |of, start, bytes| {
+            if let Some(offset) = address.checked_sub(start)
+                && nearest.as_ref().is_none_or(|piece: &Piece| offset < piece.offset)
+            {
+                nearest = Some(Piece { of, offset, bytes });
+            }
+        };
+        if let Some((start, bytes)) = buffer {
+            take(PieceOf::Buffer { start, parameter: String::new() }, start, bytes);
+        }
+        self.find(|of, memory| {
+            take(of, memory.as_ptr() as usize, memory.len());
+            None::<()>
+        });
+        nearest
     }
 
     /// The launch's checks.
@@ -305,6 +344,11 @@ impl Block {
                     && let (Some(check), Some(checker)) = (&self.view.check, self.view.checker())
                 {
                     checker.ended(&mut check.borrow_mut());
+                }
+                if self.alive == 0
+                    && let Some(piece) = self.view.overrun()
+                {
+                    return Err(self.fault_at(0, FaultKind::Overrun(Box::new(piece)), None));
                 }
             }
         }

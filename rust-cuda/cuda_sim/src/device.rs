@@ -11,7 +11,7 @@ use crate::barrier::{BARRIERS, Copy};
 use crate::block::View;
 use crate::check::{AtomicAccess, BlockCheck, Checker, Plain, Spot};
 use crate::fault::{Access, FaultKind, Raised, source_line};
-use crate::fiber::{BarrierWait, State, Thread};
+use crate::fiber::{ACCESSES, BarrierWait, State, Thread};
 use crate::grid::Grid;
 use crate::warp::{self, Combine, Gathered, Offer, WarpWait};
 
@@ -198,6 +198,14 @@ pub fn wrote() {
 #[track_caller]
 #[inline]
 pub fn check(address: usize, bytes: usize, align: usize, access: Access) {
+    let t = thread();
+    if t.never_ends() {
+        let detail = format!(
+            "thread {} has made {ACCESSES} accesses without waiting for another thread: is this an endless loop?",
+            t.linear.get()
+        );
+        raise(FaultKind::Deadlock { detail });
+    }
     if address & (align - 1) != 0 {
         raise(FaultKind::Misaligned { access, address, align });
     }
@@ -205,6 +213,7 @@ pub fn check(address: usize, bytes: usize, align: usize, access: Access) {
     if !block().covers(address, bytes)
         && let Err(nearest) = grid().memory.covers(address, bytes)
     {
+        let nearest = block().nearest(address, nearest).map(Box::new);
         raise(FaultKind::OutOfBounds { access, address, bytes, nearest });
     }
 }

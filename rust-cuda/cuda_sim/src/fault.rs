@@ -8,19 +8,48 @@ use std::sync::Once;
 
 /// Why a launch ended early, and which thread of which kernel was to blame.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("kernel {kernel}, block ({}, {}, {}), thread ({}, {}, {}){}: {kind}",
-    .block[0], .block[1], .block[2], .thread[0], .thread[1], .thread[2], At(.location))]
+#[error("kernel {kernel}{}{}: {kind}", Who(.kind, *.block, *.thread), At(.location))]
 pub struct Fault {
     /// The kernel's name.
     pub kernel: String,
-    /// The block's index in the grid.
+    /// The block's index in the grid; zeros where the whole launch is to blame.
     pub block: [u32; 3],
-    /// The thread's index in the block.
+    /// The thread's index in the block; zeros where none alone is to blame.
     pub thread: [u32; 3],
     /// The source line, where it is known.
     pub location: Option<SourceLine>,
     /// The mistake.
     pub kind: FaultKind,
+}
+
+impl Fault {
+    /// Names the buffer that the mistake is about after the kernel's parameter that points into it.
+    pub(crate) fn name_buffer(mut self, parameters: &[(&str, usize)]) -> Self {
+        if let FaultKind::OutOfBounds { nearest: Some(piece), .. } | FaultKind::Overrun(piece) =
+            &mut self.kind
+            && let PieceOf::Buffer { start, parameter } = &mut piece.of
+        {
+            let inside = |address: usize| address >= *start && address - *start <= piece.bytes;
+            let named = parameters.iter().find(|(_, address)| inside(*address));
+            *parameter = named.map_or_else(String::new, |(name, _)| (*name).to_owned());
+        }
+        self
+    }
+}
+
+/// Block and thread, as far as there is one to blame.
+struct Who<'a>(&'a FaultKind, [u32; 3], [u32; 3]);
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(kind, [bx, by, bz], [tx, ty, tz]) = self;
+        match kind {
+            FaultKind::LaunchTooLarge { .. } | FaultKind::EmptyLaunch { .. } => Ok(()),
+            FaultKind::Overrun(piece) if matches!(piece.of, PieceOf::Buffer { .. }) => Ok(()),
+            FaultKind::Overrun(_) => write!(f, ", block ({bx}, {by}, {bz})"),
+            _ => write!(f, ", block ({bx}, {by}, {bz}), thread ({tx}, {ty}, {tz})"),
+        }
+    }
 }
 
 /// A line of source: file, line, column.
@@ -103,7 +132,7 @@ pub enum FaultKind {
         detail: String,
     },
     /// An access that no allocation covers.
-    #[error("{access} of {bytes} bytes at {address:#x} is outside every allocation{}", Near(.nearest))]
+    #[error("{access} of {bytes} bytes at {address:#x} is outside every allocation{}", Near(.nearest.as_deref()))]
     OutOfBounds {
         /// Load or store.
         access: Access,
@@ -111,9 +140,12 @@ pub enum FaultKind {
         address: usize,
         /// The size of the access.
         bytes: usize,
-        /// The allocation that begins at or before the address: its start and size.
-        nearest: Option<(usize, usize)>,
+        /// The memory that begins last before the address.
+        nearest: Option<Box<Piece>>,
     },
+    /// Memory past the end of a buffer or shared array was written, through a raw pointer.
+    #[error("{}, was written through a raw pointer; {} would report the thread and the line", .0, .0.of.checked())]
+    Overrun(Box<Piece>),
     /// An access whose address is not a multiple of its size.
     #[error("{access} at {address:#x} must be aligned to {align} bytes")]
     Misaligned {
@@ -142,14 +174,63 @@ pub enum FaultKind {
     Panic(String),
 }
 
-struct Near<'a>(&'a Option<(usize, usize)>);
+/// A byte that is counted from the start of a piece of memory, and not inside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// What the memory is.
+    pub of: PieceOf,
+    /// Bytes from its start.
+    pub offset: usize,
+    /// Its size in bytes.
+    pub bytes: usize,
+}
+
+/// What a piece of memory is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PieceOf {
+    /// A buffer in global memory.
+    Buffer {
+        /// Its address.
+        start: usize,
+        /// The kernel's parameter that points into it; empty where none does.
+        parameter: String,
+    },
+    /// The block's dynamic shared memory.
+    Dynamic,
+    /// A static shared array.
+    Static,
+}
+
+impl PieceOf {
+    /// The accesses to such memory that are checked.
+    fn checked(&self) -> &'static str {
+        match self {
+            Self::Buffer { .. } => "`global::store`",
+            Self::Dynamic | Self::Static => "`shared::Slice`",
+        }
+    }
+}
+
+impl fmt::Display for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { of, offset, bytes } = self;
+        write!(f, "byte {offset} of ")?;
+        match of {
+            PieceOf::Buffer { parameter, .. } if parameter.is_empty() => write!(f, "a buffer of {bytes}"),
+            PieceOf::Buffer { parameter, .. } => write!(f, "`{parameter}`, a buffer of {bytes}"),
+            PieceOf::Dynamic => {
+                write!(f, "dynamic shared memory, of which the launch's `shared_bytes` gave {bytes}")
+            }
+            PieceOf::Static => write!(f, "a shared array of {bytes}"),
+        }
+    }
+}
+
+struct Near<'a>(Option<&'a Piece>);
 
 impl fmt::Display for Near<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some((start, len)) => write!(f, " (the nearest begins at {start:#x} and has {len} bytes)"),
-            None => Ok(()),
-        }
+        self.0.map_or(Ok(()), |piece| write!(f, " (the nearest: {piece})"))
     }
 }
 

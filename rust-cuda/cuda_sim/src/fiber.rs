@@ -30,6 +30,10 @@ pub(crate) enum State {
     Ended,
 }
 
+/// How many accesses a thread may make without waiting for anything: less than a second without checks, and far more than a
+/// thread of any launch that is practical on the simulator.
+pub(crate) const ACCESSES: u32 = 1 << 27;
+
 /// A thread at a barrier of its block.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct BarrierWait {
@@ -65,6 +69,8 @@ pub(crate) struct Thread {
     seen: RefCell<Seen>,
     /// The address that the thread read last past its caches.
     pub reread: Cell<usize>,
+    /// Accesses since the thread ran last.
+    accesses: Cell<u32>,
     kernel: Cell<Option<*const dyn Fn()>>,
     yielder: Cell<*const Yielder<(), ()>>,
     fault: RefCell<Option<(FaultKind, Option<SourceLine>)>>,
@@ -86,6 +92,7 @@ impl Thread {
             copies: RefCell::default(),
             seen: RefCell::default(),
             reread: Cell::default(),
+            accesses: Cell::default(),
             kernel: Cell::default(),
             yielder: Cell::new(ptr::null()),
             fault: RefCell::default(),
@@ -100,8 +107,17 @@ impl Thread {
     pub fn suspend(&self, state: State, at: &'static Location<'static>) {
         self.at.set(at);
         self.state.set(state);
+        self.accesses.set(0);
         // SAFETY: called from within the fiber, whose yielder lives as long as the fiber's stack.
         unsafe { (*self.yielder.get()).suspend(()) };
+    }
+
+    /// Counts an access. Whether there were so many without a wait that the thread must be in an endless loop.
+    #[inline]
+    pub fn never_ends(&self) -> bool {
+        let count = self.accesses.get() + 1;
+        self.accesses.set(count);
+        count >= ACCESSES
     }
 
     /// Whether the thread reads `address` for the first time since anybody wrote. `writes` counts the writes.

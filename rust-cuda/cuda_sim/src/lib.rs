@@ -26,7 +26,7 @@ pub use check::{
     Act, AtomicAccess, AtomicKind, Checks, Deed, Finding, FindingKind, GlobalLine, Line, Place, Plain,
     Report, SharedLine,
 };
-pub use fault::{Access, Fault, FaultKind};
+pub use fault::{Access, Fault, FaultKind, Piece, PieceOf};
 pub use grid::Launch;
 pub use memory::{Allocation, OutOfMemory};
 pub use warp::{Combine, Gathered, Meeting, Offer, WARP};

@@ -7,10 +7,27 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use crate::check::Checker;
+use crate::fault::{Piece, PieceOf};
 
 /// What fresh memory holds: as a float of any size it is no number, as an index it is out of range.
 pub(crate) const POISON: u8 = 0xff;
 const ALIGN: usize = 256;
+
+/// Bytes behind every piece of memory that belong to nobody. Stores through raw pointers cannot be checked when they are
+/// made; those that begin at a piece's end, as one thread too many does, are found here afterwards.
+pub(crate) const GUARD: usize = 1 << 10;
+
+/// The first byte of a guard that something has written, counted from its start. The guard is as before then.
+///
+/// # Safety
+/// At `guard` there must be [`GUARD`] bytes, which nobody else uses.
+pub(crate) unsafe fn written_guard(guard: *mut u8) -> Option<usize> {
+    // SAFETY: as the caller promises; every byte was set when the memory was made.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(guard, GUARD) };
+    let first = bytes.iter().position(|byte| *byte != POISON)?;
+    bytes.fill(POISON);
+    Some(first)
+}
 
 /// The simulated GPU has not enough memory left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +77,22 @@ impl Memory {
         self.limit - self.used.get()
     }
 
+    /// Finds a buffer behind whose end something was written, and makes all that is behind buffers as it was.
+    pub fn overrun(&self) -> Option<Piece> {
+        let mut found = None;
+        for (&start, &bytes) in self.ranges.borrow().iter() {
+            // SAFETY: every allocation has its guard behind it.
+            if let Some(first) = unsafe { written_guard((start + bytes) as *mut u8) } {
+                found.get_or_insert_with(|| Piece {
+                    of: PieceOf::Buffer { start, parameter: String::new() },
+                    offset: bytes + first,
+                    bytes,
+                });
+            }
+        }
+        found
+    }
+
     /// Whether one allocation holds the whole range; if none does, the one at or before the address.
     pub fn covers(&self, address: usize, bytes: usize) -> Result<(), Option<(usize, usize)>> {
         let inside =
@@ -96,7 +129,8 @@ impl Allocation {
         if bytes > free {
             return Err(refused);
         }
-        let layout = Layout::from_size_align(bytes.max(1), ALIGN).map_err(|_| refused)?;
+        let whole = bytes.checked_add(GUARD).ok_or(refused)?;
+        let layout = Layout::from_size_align(whole, ALIGN).map_err(|_| refused)?;
         // SAFETY: the layout's size is not zero.
         let pointer = NonNull::new(unsafe { alloc::alloc(layout) }).ok_or(refused)?;
         // SAFETY: the allocation has `layout.size()` bytes.

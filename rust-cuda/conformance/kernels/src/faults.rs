@@ -45,6 +45,13 @@ pub unsafe fn endless_reread(word: *mut u32) {
     while unsafe { global::load(word, L2) } == 0 {} // here: endless_reread
 }
 
+/// Waits with loads that a cache may answer for ever.
+#[kernel]
+pub unsafe fn endless_cached(word: *mut u32) {
+    // SAFETY: the buffer is a word.
+    while unsafe { global::load(word, Cached) } == 0 {} // here: endless_cached
+}
+
 /// Two threads write for ever and wait for a third value.
 #[kernel]
 pub unsafe fn livelock(word: *mut u32) {
@@ -108,6 +115,22 @@ pub unsafe fn write_before(out: *mut u32) {
         // SAFETY: none.
         unsafe { global::store(out.wrapping_sub(1), 1) }; // here: write_before
     }
+}
+
+/// Every thread writes its element through a raw pointer, and there are more threads than elements.
+#[kernel]
+pub unsafe fn raw_beyond(out: *mut u32) {
+    // SAFETY: none for the last threads.
+    unsafe { *out.add(thread::index_1d() as usize) = 1 };
+}
+
+/// The same in shared memory: a static array of 32 in block 1, else dynamic memory.
+#[kernel]
+pub unsafe fn raw_shared_beyond() {
+    let (fixed, me) = (shared_array![u32; 32], thread::thread_idx_x() as usize);
+    let tile = if thread::block_idx_x() == 1 { fixed } else { shared::dynamic_shared_mem() };
+    // SAFETY: none for the last threads.
+    unsafe { tile.add(me).write_volatile(1) };
 }
 
 /// A null pointer.
