@@ -12,6 +12,6 @@ pub unsafe fn vector_add(a: &[f32], b: &[f32], c: *mut f32) {
     // The last block has threads beyond the end.
     if i < a.len() {
         // SAFETY: inside `c`, and no other thread writes this element.
-        unsafe { *c.add(i) = a[i] + b[i] };
+        unsafe { global::store(c.add(i), a[i] + b[i]) };
     }
 }

@@ -12,7 +12,7 @@ pub unsafe fn saxpy(a: f32, x: &[f32], y: *mut f32) {
     let mut i = thread::index_1d() as usize;
     while i < x.len() {
         // SAFETY: inside `y`, and no other thread has this element.
-        unsafe { *y.add(i) += a * x[i] };
+        unsafe { global::store(y.add(i), global::load(y.add(i), Cached) + a * x[i]) };
         i += threads;
     }
 }

@@ -1,7 +1,7 @@
 //! What a build script uses.
 use std::{
     collections::BTreeSet,
-    env, fs, io,
+    env, fmt, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -13,7 +13,9 @@ use crate::{
 };
 
 /// Why there is no PTX.
-#[derive(Debug, thiserror::Error)]
+///
+/// `{:?}` is the sentence too: it is what a build script whose `main` returns the error shows, or one that unwraps it.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CudaBuilderError {
     /// There is no crate where one should be.
@@ -45,6 +47,12 @@ pub enum CudaBuilderError {
     /// The compiler multiplied a barrier.
     #[error(transparent)]
     Barrier(#[from] BarrierError),
+}
+
+impl fmt::Debug for CudaBuilderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// Compiles a kernel crate to PTX from a build script.

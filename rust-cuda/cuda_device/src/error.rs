@@ -1,10 +1,14 @@
 //! What keeps a device from being opened or used.
 
+use std::fmt;
+
 use cuda_driver::DriverError;
 use cuda_sim::{Fault, OutOfMemory};
 
 /// Why a device cannot be used.
-#[derive(Debug, thiserror::Error)]
+///
+/// `{:?}` is the sentence too: it is what a `main` that returns the error shows, an `unwrap` and an `expect`.
+#[derive(thiserror::Error)]
 pub enum DeviceError {
     /// The driver is missing, too old, or refused something.
     #[error(transparent)]
@@ -89,7 +93,7 @@ pub enum DeviceError {
     /// A block that needs more than a multiprocessor has.
     #[error(
         "no multiprocessor of the device holds a block of {kernel} with {threads} threads and {shared_bytes} bytes of \
-         shared memory: use a GPU with more, or a model with shorter rows"
+         shared memory: ask for less, which for a model is one with shorter rows, or use a GPU with more"
     )]
     NotResident {
         /// The kernel.
@@ -111,6 +115,12 @@ impl DeviceError {
     /// Whether there simply is no GPU, rather than one that cannot be used.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Driver(DriverError::NoDriver { .. } | DriverError::NoDevice))
+    }
+}
+
+impl fmt::Debug for DeviceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

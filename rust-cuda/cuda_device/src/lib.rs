@@ -27,12 +27,13 @@ use std::env;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use cuda_sim::{Checks, SimConfig};
 use cuda_std::launch::{Dim3, KernelArgs, LaunchConfig};
 use serde::Serialize;
 
 pub use buffer::{Buffer, Element};
 pub use cache::{Code, CodeSource, NoCodeCache, code_cache};
+/// What the simulator can be told, and what it tells.
+pub use cuda_sim::{Checks, Fault, FaultKind, Finding, FindingKind, Report, SimConfig};
 pub use error::DeviceError;
 pub use mailbox::Mailbox;
 pub use program::Program;

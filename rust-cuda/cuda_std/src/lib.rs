@@ -71,9 +71,10 @@ pub mod prelude {
     pub use crate::global::{Cached, L2, ReadOnly, Streaming};
     pub use crate::half::{bf16, f16};
     pub use crate::{F32x2, F32x4, Plain, U32x2, U32x4};
-    pub use crate::{assert_eq, assert_ne, print, println};
+    // Not `assert_eq!` and `assert_ne!`: where `core`'s prelude has these, two globs of one name are an error.
     pub use crate::{atomic, copy_async, dot, float, global, grid, half, misc, mma, shared, thread, warp};
     pub use crate::{kernel, shared_array};
+    pub use crate::{print, println};
     pub use alloc::{
         borrow::ToOwned,
         boxed::Box,

@@ -3,6 +3,18 @@
 use cuda_std::prelude::*;
 use cuda_std::{assert_eq, assert_ne};
 
+/// Asserts as they are without an import: `core`'s, beside a glob import of the prelude.
+pub mod core_asserts {
+    use cuda_std::prelude::*;
+
+    /// Ends the launch if the two are not equal.
+    #[kernel]
+    pub unsafe fn must_equal_too(left: u32, right: u32) {
+        assert_eq!(left, right);
+        assert_ne!(left + 1, right, "{left} is {right}");
+    }
+}
+
 /// Every thread prints a line.
 #[kernel]
 pub unsafe fn hello(numbers: &[f32]) {
