@@ -226,9 +226,10 @@ impl From<KernelError> for Failure {
     fn from(error: KernelError) -> Self {
         match error {
             KernelError::Device(error) => error.into(),
-            KernelError::UnknownKernel { .. } | KernelError::UnknownCase { .. } => {
-                Self::usage(error).hint("`psionic kernel list` shows the kernels and their cases")
-            }
+            KernelError::UnknownKernel { .. } | KernelError::UnknownCase { .. } => Self::usage(error).hint(
+                "`psionic kernel list` shows the kernels and their cases; a project of your own \
+                 tests its kernels with `cargo test`",
+            ),
             KernelError::NoCases { .. } => Self::usage(error),
             KernelError::Wrong { .. } => Self::new(Kind::Failed, error)
                 .hint("nothing was reported for it; the kernels' tests, on the same device, say more"),

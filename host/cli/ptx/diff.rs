@@ -74,7 +74,13 @@ struct Record<'a> {
 pub fn run(args: &Args) -> Result<(), Failure> {
     // Both are read before anything is said of one.
     let (before, after) = (text(args, &args.before)?, text(args, &args.after)?);
-    let ((before, old), (after, new)) = (side(args, &before)?, side(args, &after)?);
+    let ((before, old, notes), (after, new, more)) = (side(args, &before)?, side(args, &after)?);
+    if notes == more {
+        notes.iter().for_each(note);
+    } else {
+        notes.iter().for_each(|text| note(format_args!("A: {text}")));
+        more.iter().for_each(|text| note(format_args!("B: {text}")));
+    }
     let entries = diff(&old, &new);
     if args.json {
         return print_json(&Record {
@@ -89,18 +95,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     print(format!("A: {before}\nB: {after}\n\n{}", shown(&entries)))
 }
 
-/// A name for what is compared, and the figures of its entries.
-fn side(args: &Args, text: &Text) -> Result<(String, Entries), Failure> {
+/// A name for what is compared, the figures of its entries, and what could not be found out.
+fn side(args: &Args, text: &Text) -> Result<(String, Entries, Vec<String>), Failure> {
     let module = text.parse()?;
     let machine = args.machine.machine(text, &module)?;
-    machine.notes.iter().for_each(note);
     let entries = analyse(&module).into_iter().filter(|function| function.entry).map(|function| {
         let mut figures = figures(&function, machine.resources(&function.name));
         let warps = machine.occupancy(&function).map(|found| u64::from(found.warps));
         figures.push(Figure { name: "resident_warps", value: warps });
         (function.name, figures)
     });
-    Ok((text.name.clone(), entries.collect()))
+    let entries = entries.collect();
+    Ok((text.name.clone(), entries, machine.notes))
 }
 
 fn text(args: &Args, named: &str) -> Result<Text, Failure> {

@@ -201,7 +201,10 @@ fn two_files_are_compared() {
         changes.contains(&serde_json::json!({ "figure": "fence", "before": 1, "after": 0 })),
         "{changes:?}"
     );
-    let shown = stdout(&mut bare(["ptx", "diff", arg(&old), arg(&old)]));
+    let output = bare(["ptx", "diff", arg(&old), arg(&old)]).output().unwrap();
+    let (shown, notes) = (text(&output.stdout), text(&output.stderr));
+    // What both sides lack is said once.
+    assert!(always_there() || notes.matches("ptxas was not found").count() == 1, "{notes}");
     assert!(shown.contains("1 of 1 entries are the same"), "{shown}");
     refused(&mut psionic(["ptx", "diff", arg(&old), "no-such-revision"]), 2, "a revision in git");
 }

@@ -71,6 +71,9 @@ fn a_failed_assert_ends_the_launch() {
                 .and_then(|()| device.synchronize())
         };
         run(4, 4).unwrap();
+        let equal = kernels::core_asserts::must_equal_too::Args { left: 4, right: 4 };
+        // SAFETY: the kernel uses no memory.
+        unsafe { device.launch(LaunchConfig::new(1, 2), equal) }.unwrap();
         eprintln!("refused: {}", run(4, 5).unwrap_err());
         // On a GPU the context is gone, and with it the device's orderly end.
         std::process::exit(0);
