@@ -14,12 +14,17 @@ pub struct Machine(Device);
 impl Machine {
     /// A simulator that runs threads in the order of a seed.
     pub fn simulator(seed: u64) -> Self {
-        Self(Device::simulated(SimConfig { seed, ..SimConfig::default() }))
+        Self::simulated(SimConfig { seed, ..SimConfig::default() })
     }
 
     /// A simulator that checks all it can.
     pub fn checking(seed: u64) -> Self {
-        Self(Device::simulated(SimConfig { seed, checks: true, ..SimConfig::default() }))
+        Self::simulated(SimConfig { seed, checks: true, ..SimConfig::default() })
+    }
+
+    /// A simulator of one's own.
+    pub fn simulated(config: SimConfig) -> Self {
+        Self(Device::simulated(config))
     }
 
     /// What a checking simulator has found since this was called last.

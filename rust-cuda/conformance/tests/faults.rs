@@ -2,7 +2,7 @@
 
 use cuda_conformance::{Machine, for_each_machine};
 use cuda_conformance_kernels::faults as kernels;
-use cuda_sim::{Access, Fault, FaultKind};
+use cuda_sim::{Access, Fault, FaultKind, SimConfig};
 use cuda_std::launch::{KernelArgs, LaunchConfig};
 
 /// The line of the kernels' source that bears a marker.
@@ -67,7 +67,6 @@ fn waiting_for_what_never_comes() {
     let deadlocks = [
         fault(&m, one(32), kernels::endless_poll::Args { word: word.ptr_mut() }, 0, 1),
         fault(&m, one(1), kernels::endless_reread::Args { word: word.ptr_mut() }, 0, 0),
-        fault(&m, one(1), kernels::endless_cached::Args { word: word.ptr_mut() }, 0, 0),
         fault(&m, one(2), kernels::livelock::Args { word: word.ptr_mut() }, 0, 0),
         fault(&m, one(64), kernels::lonely_barrier::Args {}, 0, 32),
         fault(&m, LaunchConfig::new(3, 32), kernels::grid_barrier::Args { counter: word.ptr_mut() }, 0, 0),
@@ -76,6 +75,15 @@ fn waiting_for_what_never_comes() {
     for kind in deadlocks {
         assert!(matches!(kind, FaultKind::Deadlock { .. }), "{kind}");
     }
+}
+
+#[test]
+fn a_loop_without_end_whose_loads_a_cache_may_answer() {
+    let m = Machine::simulated(SimConfig { accesses: 1 << 10, ..SimConfig::default() });
+    let word = m.zeros::<u32>(1);
+    let kind = fault(&m, one(1), kernels::endless_cached::Args { word: word.ptr_mut() }, 0, 0);
+    let FaultKind::Deadlock { detail } = kind else { panic!("{kind}") };
+    assert!(detail.contains("1024 accesses"), "{detail}");
 }
 
 #[test]

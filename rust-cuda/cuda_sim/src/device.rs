@@ -11,7 +11,7 @@ use crate::barrier::{BARRIERS, Copy};
 use crate::block::View;
 use crate::check::{AtomicAccess, BlockCheck, Checker, Plain, Spot};
 use crate::fault::{Access, FaultKind, Raised, source_line};
-use crate::fiber::{ACCESSES, BarrierWait, State, Thread};
+use crate::fiber::{BarrierWait, State, Thread};
 use crate::grid::Grid;
 use crate::warp::{self, Combine, Gathered, Offer, WarpWait};
 
@@ -199,9 +199,11 @@ pub fn wrote() {
 #[inline]
 pub fn check(address: usize, bytes: usize, align: usize, access: Access) {
     let t = thread();
-    if t.never_ends() {
+    let most = grid().accesses;
+    if t.never_ends(most) {
         let detail = format!(
-            "thread {} has made {ACCESSES} accesses without waiting for another thread: is this an endless loop?",
+            "thread {} has made {most} accesses without waiting for another thread: is this an endless loop? A \
+             simulator's `SimConfig` can allow more",
             t.linear.get()
         );
         raise(FaultKind::Deadlock { detail });

@@ -30,10 +30,6 @@ pub(crate) enum State {
     Ended,
 }
 
-/// How many accesses a thread may make without waiting for anything: less than a second without checks, and far more than a
-/// thread of any launch that is practical on the simulator.
-pub(crate) const ACCESSES: u32 = 1 << 27;
-
 /// A thread at a barrier of its block.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct BarrierWait {
@@ -112,12 +108,12 @@ impl Thread {
         unsafe { (*self.yielder.get()).suspend(()) };
     }
 
-    /// Counts an access. Whether there were so many without a wait that the thread must be in an endless loop.
+    /// Counts an access. Whether there were more than `most` without a wait.
     #[inline]
-    pub fn never_ends(&self) -> bool {
-        let count = self.accesses.get() + 1;
-        self.accesses.set(count);
-        count >= ACCESSES
+    pub fn never_ends(&self, most: u32) -> bool {
+        let count = self.accesses.get();
+        self.accesses.set(count.saturating_add(1));
+        count >= most
     }
 
     /// Whether the thread reads `address` for the first time since anybody wrote. `writes` counts the writes.

@@ -42,6 +42,7 @@ pub(crate) struct Grid {
     pub shared_bytes: usize,
     pub memory: Rc<Memory>,
     pub checker: Option<Rc<Checker>>,
+    pub accesses: u32,
 }
 
 impl Grid {
@@ -160,6 +161,7 @@ fn run_blocks(
         shared_bytes: launch.shared_bytes,
         memory: Rc::clone(memory),
         checker: checker.cloned(),
+        accesses: config.accesses,
     };
     if let Some(checker) = checker {
         checker.begin(launch);

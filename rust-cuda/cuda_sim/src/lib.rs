@@ -50,6 +50,8 @@ pub struct SimConfig {
     /// Looks for data races, for reads of what nothing wrote and for copies that nobody waits for, and counts bank
     /// conflicts and sectors: [`Simulator::checks`] tells. Takes several times as long.
     pub checks: bool,
+    /// Accesses that a thread may make without waiting for another: a thread with more is taken to be in an endless loop.
+    pub accesses: u32,
 }
 
 impl Default for SimConfig {
@@ -61,6 +63,8 @@ impl Default for SimConfig {
             shared_bytes: 227 << 10,
             memory_bytes: 8 << 30,
             checks: false,
+            // Several seconds: more than a thread of any launch that is practical here.
+            accesses: 1 << 30,
         }
     }
 }
