@@ -6,6 +6,7 @@ pub mod device;
 pub mod environment;
 pub mod gguf;
 pub mod kernel;
+mod keywords;
 pub mod lab;
 pub mod medpsy;
 pub mod model;

@@ -1,16 +1,13 @@
 //! What a kernel may be called.
 
 use super::error::LabError;
+use crate::keywords::is_keyword;
 
 /// Longer ones would not fit the lines of what is generated.
 const LONGEST: usize = 32;
 
 /// Names that mean something else in the files that a kernel's name is written to.
-const RESERVED: [&str; 4] = [
-    // Keywords, also those of the future.
-    "abstract as async await become box break const continue crate do dyn else enum extern false final fn for gen if impl \
-     in let loop macro match mod move mut override priv pub ref return self static struct super trait true try type \
-     typeof union unsafe unsized use virtual where while yield",
+const RESERVED: [&str; 3] = [
     // Types and crates.
     "alloc bool char core cuda_std psionic psionic_kernels std str \
      f16 f32 f64 f128 i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize",
@@ -33,7 +30,8 @@ pub fn check(name: &str) -> Result<(), LabError> {
     if name.len() > LONGEST {
         return refuse("a name of at most 32 characters");
     }
-    if RESERVED.iter().flat_map(|names| names.split_whitespace()).any(|reserved| reserved == name) {
+    let mut reserved = RESERVED.iter().flat_map(|names| names.split_whitespace());
+    if is_keyword(name) || reserved.any(|reserved| reserved == name) {
         return refuse("a name that means nothing else in Rust or in a kernel");
     }
     Ok(())

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::keywords::is_keyword;
+
 /// The files of a project, and where they go.
 const FILES: [(&str, &str); 12] = [
     ("Cargo.toml", include_str!("template/Cargo.toml.in")),
@@ -35,7 +37,8 @@ pub enum ProjectError {
     Exists(PathBuf),
     /// Cargo would not take the name.
     #[error(
-        "a project's name is letters, digits, `-` and `_`, begins with a letter and is no name of another crate in it; `{0}` is not"
+        "a project's name is letters, digits, `-` and `_`, begins with a letter, and is neither a word of Rust nor the name of another \
+         crate in it; `{0}` is not"
     )]
     Name(String),
     /// The named folder is no checkout of Psionic.
@@ -107,6 +110,7 @@ fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(plain)
+        && !is_keyword(name)
         && !TAKEN.contains(&name.replace('-', "_").as_str())
 }
 

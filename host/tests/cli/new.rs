@@ -71,7 +71,7 @@ fn what_cannot_be_made_leaves_nothing() {
         command.arg(folder.path().join(name));
         command
     };
-    for name in ["1st", "a b", "kernels", "cuda-std", "grün", "..", "-x"] {
+    for name in ["1st", "a b", "fn", "kernels", "cuda-std", "grün", "..", "-x"] {
         refused(&mut new(name), 2, "a project's name is letters");
     }
     refused(new("mine").args(["--psionic", arg(folder.path())]), 2, "expected to be a checkout of Psionic");

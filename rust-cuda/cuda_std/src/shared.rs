@@ -3,6 +3,23 @@
 //! [`shared_array!`](crate::shared_array) declares a static array, [`dynamic_shared_mem`] is what the launch asked
 //! for. Both give raw pointers, as upstream does. A [`Slice`] is the faster way in: its loads and stores are shared
 //! ones on a GPU, not generic ones, and are checked against its length on the simulator.
+//!
+//! A static array has a constant length:
+//!
+//! ```
+//! const N: usize = 32;
+//! fn tile() -> *mut f32 {
+//!     cuda_std::shared_array![f32; 2 * N]
+//! }
+//! ```
+//!
+//! One that is only known when the kernel runs takes dynamic shared memory:
+//!
+//! ```compile_fail,E0435
+//! fn tile(n: usize) -> *mut f32 {
+//!     cuda_std::shared_array![f32; 2 * n]
+//! }
+//! ```
 
 use core::marker::PhantomData;
 

@@ -61,7 +61,7 @@ pub fn expand(input: TokenStream) -> syn::Result<TokenStream> {
         #[cfg(not(target_arch = "nvptx64"))]
         {
             static SITE: ::core::sync::atomic::AtomicU8 = ::core::sync::atomic::AtomicU8::new(0);
-            ::cuda_std::shared::array_of_block::<#element>(&SITE, #len)
+            ::cuda_std::shared::array_of_block::<#element>(&SITE, const { #len })
         }
     }})
 }
