@@ -88,6 +88,15 @@ impl PartFile {
         moved.map(drop).map_err(|error| error.error)
     }
 
+    /// Writes all of the file at once, and gives it its place.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn finish_with(mut self, content: &str) -> io::Result<()> {
+        self.write_all(content.as_bytes())?;
+        self.finish()
+    }
+
     /// The file as it is written.
     pub fn file(&mut self) -> &mut File {
         match &mut self.target {

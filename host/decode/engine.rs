@@ -22,7 +22,7 @@ pub enum EngineChoice {
 }
 
 /// What came of a choice: the persistent engine by a plan, or the graph.
-pub enum Chosen<P> {
+pub(super) enum Chosen<P> {
     Persistent(P),
     /// With the reason where the program chose it because the other engine cannot run the model.
     Graph(Option<Unsupported>),
@@ -31,7 +31,7 @@ pub enum Chosen<P> {
 impl EngineChoice {
     /// Decides, with the persistent engine's plan for a model, if it can run it. The choice is never changed without a
     /// word: an engine that was asked for runs, or its refusal is the error.
-    pub fn decide<P>(
+    pub(super) fn decide<P>(
         self,
         backend: Backend,
         plan: impl FnOnce() -> Result<P, Unsupported>,

@@ -1,6 +1,5 @@
 //! The documented flags of `medpsy_bench`, for every program that takes them.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::{fmt, fs};
 
@@ -153,9 +152,9 @@ impl BenchReport {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write(&self, mut output: ReportFile) -> Result<(), MedPsyError> {
+    pub fn write(&self, output: ReportFile) -> Result<(), MedPsyError> {
         let text = self.to_json()?;
-        let written = output.file.write_all(text.as_bytes()).and_then(|()| output.file.finish());
+        let written = output.file.finish_with(&text);
         written.map_err(|source| MedPsyError::Unwritable { path: output.path, source })
     }
 }

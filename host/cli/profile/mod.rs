@@ -3,7 +3,6 @@
 mod svg;
 mod trace;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use psionic::bench::{
@@ -68,7 +67,7 @@ impl Picture {
         Ok(Self { path: path.to_owned(), file, form })
     }
 
-    fn write(mut self, record: &ProfileRecord, profile: &Profile) -> Result<(), Failure> {
+    fn write(self, record: &ProfileRecord, profile: &Profile) -> Result<(), Failure> {
         let text = match self.form {
             Form::Svg => svg::draw(record, &profile.timeline),
             Form::Trace => {
@@ -76,8 +75,7 @@ impl Picture {
                 serde_json::to_string(&trace).map_err(|error| Failure::new(Kind::Failed, error))?
             }
         };
-        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.finish());
-        written.map_err(|error| Failure::unwritable(&self.path, &error))
+        self.file.finish_with(&text).map_err(|error| Failure::unwritable(&self.path, &error))
     }
 }
 

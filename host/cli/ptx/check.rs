@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 use cuda_ptx::budget::{Budget, Excess, SCHEMA};
@@ -149,11 +149,10 @@ fn write(args: &Args, targets: &BTreeMap<String, Entries>, notes: &[String]) -> 
     let budget = Budget::of(targets, args.slack, older.as_ref());
     let text =
         serde_json::to_string_pretty(&budget).map_err(|error| Failure::new(Kind::Failed, error))? + "\n";
-    let written = PartFile::create(&args.budget, Existing::Replace).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.finish()
-    });
-    written.map_err(|error| Failure::unwritable(&args.budget, &error))?;
+    let written = PartFile::create(&args.budget, Existing::Replace);
+    written
+        .and_then(|file| file.finish_with(&text))
+        .map_err(|error| Failure::unwritable(&args.budget, &error))?;
     if args.json {
         return print_json(&budget);
     }

@@ -1,6 +1,5 @@
 //! `psionic ptx report`: source, PTX and machine code side by side, for a browser.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use cuda_ptx::html::Page;
@@ -68,7 +67,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     // Found out before anything runs.
     interrupt::discard_parts();
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
-    let mut file = PartFile::create(&args.output, existing).map_err(unwritable)?;
+    let file = PartFile::create(&args.output, existing).map_err(unwritable)?;
     let mut machine = args.machine.machine(&text, &module)?;
     let sass = machine.sass()?;
     machine.notes.iter().for_each(note);
@@ -91,7 +90,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         notes: &machine.notes,
     };
     let html = page.html();
-    file.write_all(html.as_bytes()).and_then(|()| file.finish()).map_err(unwritable)?;
+    file.finish_with(&html).map_err(unwritable)?;
     if args.json {
         return print_json(&Record {
             head: Head::new("psionic.ptx.report.v1", &text, &module),

@@ -8,7 +8,6 @@ mod measure;
 mod record;
 mod requirements;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -38,11 +37,10 @@ impl Matrix {
     /// # Errors
     /// When it cannot be written, or another matrix has come to be there.
     pub fn retain(&self, file: MatrixFile) -> Result<(), MatrixError> {
-        let MatrixFile { path, mut file } = file;
+        let MatrixFile { path, file } = file;
         let written = serde_json::to_string_pretty(self)
             .map_err(io::Error::from)
-            .and_then(|text| writeln!(file, "{text}"))
-            .and_then(|()| file.finish());
+            .and_then(|text| file.finish_with(&(text + "\n")));
         written.map_err(|source| unwritable(path, source))
     }
 }

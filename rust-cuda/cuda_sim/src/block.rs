@@ -116,7 +116,7 @@ impl View {
             }
         };
         if let Some((start, bytes)) = buffer {
-            take(PieceOf::Buffer { start, parameter: String::new() }, start, bytes);
+            take(PieceOf::Buffer { start, parameter: None }, start, bytes);
         }
         self.find(|of, memory| {
             take(of, memory.as_ptr() as usize, memory.len());

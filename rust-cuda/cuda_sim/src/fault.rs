@@ -23,6 +23,11 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// A mistake of the whole launch and no thread's.
+    pub(crate) fn of_launch(kernel: &str, kind: FaultKind) -> Self {
+        Self { kernel: kernel.to_owned(), block: [0; 3], thread: [0; 3], location: None, kind }
+    }
+
     /// Names the buffer that the mistake is about after the kernel's parameter that points into it.
     pub(crate) fn name_buffer(mut self, parameters: &[(&str, usize)]) -> Self {
         if let FaultKind::OutOfBounds { nearest: Some(piece), .. } | FaultKind::Overrun(piece) =
@@ -31,7 +36,7 @@ impl Fault {
         {
             let inside = |address: usize| address >= *start && address - *start <= piece.bytes;
             let named = parameters.iter().find(|(_, address)| inside(*address));
-            *parameter = named.map_or_else(String::new, |(name, _)| (*name).to_owned());
+            *parameter = named.map(|(name, _)| (*name).to_owned());
         }
         self
     }
@@ -192,8 +197,8 @@ pub enum PieceOf {
     Buffer {
         /// Its address.
         start: usize,
-        /// The kernel's parameter that points into it; empty where none does.
-        parameter: String,
+        /// The kernel's parameter that points into it, if one does.
+        parameter: Option<String>,
     },
     /// The block's dynamic shared memory.
     Dynamic,
@@ -216,8 +221,8 @@ impl fmt::Display for Piece {
         let Self { of, offset, bytes } = self;
         write!(f, "byte {offset} of ")?;
         match of {
-            PieceOf::Buffer { parameter, .. } if parameter.is_empty() => write!(f, "a buffer of {bytes}"),
-            PieceOf::Buffer { parameter, .. } => write!(f, "`{parameter}`, a buffer of {bytes}"),
+            PieceOf::Buffer { parameter: None, .. } => write!(f, "a buffer of {bytes}"),
+            PieceOf::Buffer { parameter: Some(name), .. } => write!(f, "`{name}`, a buffer of {bytes}"),
             PieceOf::Dynamic => {
                 write!(f, "dynamic shared memory, of which the launch's `shared_bytes` gave {bytes}")
             }

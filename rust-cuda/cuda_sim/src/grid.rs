@@ -124,7 +124,6 @@ fn check(config: &SimConfig, launch: &Launch<'_>) -> Result<(), FaultKind> {
     Ok(())
 }
 
-/// Runs a launch, and looks at what it left behind the buffers.
 pub(crate) fn run(
     config: &SimConfig,
     memory: &Rc<Memory>,
@@ -133,26 +132,7 @@ pub(crate) fn run(
     launch: &Launch<'_>,
     kernel: &dyn Fn(),
 ) -> Result<(), Fault> {
-    let outcome = run_blocks(config, memory, checker, fibers, launch, kernel);
-    // Also after a fault, so that the next launch does not answer for this one.
-    let overrun = memory.overrun().map(|piece| whole(launch, FaultKind::Overrun(Box::new(piece))));
-    outcome.and(overrun.map_or(Ok(()), Err)).map_err(|fault| fault.name_buffer(launch.parameters))
-}
-
-/// A mistake of the launch and no thread's.
-fn whole(launch: &Launch<'_>, kind: FaultKind) -> Fault {
-    Fault { kernel: launch.kernel.to_owned(), block: [0; 3], thread: [0; 3], location: None, kind }
-}
-
-fn run_blocks(
-    config: &SimConfig,
-    memory: &Rc<Memory>,
-    checker: Option<&Rc<Checker>>,
-    fibers: &mut FiberPool,
-    launch: &Launch<'_>,
-    kernel: &dyn Fn(),
-) -> Result<(), Fault> {
-    let whole = |kind| whole(launch, kind);
+    let whole = |kind| Fault::of_launch(launch.kernel, kind);
     check(config, launch).map_err(whole)?;
     let grid = Grid {
         kernel: launch.kernel.to_owned(),

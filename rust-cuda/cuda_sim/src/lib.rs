@@ -120,7 +120,12 @@ impl Simulator {
     /// checked against the allocations, others are not.
     pub unsafe fn launch(&self, launch: &Launch<'_>, kernel: &dyn Fn()) -> Result<(), Fault> {
         let checker = self.checker.as_ref();
-        grid::run(&self.config, &self.memory, checker, &mut self.fibers.borrow_mut(), launch, kernel)
+        let mut fibers = self.fibers.borrow_mut();
+        let outcome = grid::run(&self.config, &self.memory, checker, &mut fibers, launch, kernel);
+        // Looked for after a fault too, so that the next launch does not answer for this one.
+        let overrun = self.memory.overrun().map(|piece| FaultKind::Overrun(Box::new(piece)));
+        let overrun = overrun.map_or(Ok(()), |kind| Err(Fault::of_launch(launch.kernel, kind)));
+        outcome.and(overrun).map_err(|fault| fault.name_buffer(launch.parameters))
     }
 
     /// The checks, if [`SimConfig::checks`] asks for them.

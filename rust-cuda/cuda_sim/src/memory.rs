@@ -84,7 +84,7 @@ impl Memory {
             // SAFETY: every allocation has its guard behind it.
             if let Some(first) = unsafe { written_guard((start + bytes) as *mut u8) } {
                 found.get_or_insert_with(|| Piece {
-                    of: PieceOf::Buffer { start, parameter: String::new() },
+                    of: PieceOf::Buffer { start, parameter: None },
                     offset: bytes + first,
                     bytes,
                 });
